@@ -1,0 +1,230 @@
+"""The `angiova` command: one verb a function. Heavy modules are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angiova import __version__
+from angiova.errors import AngiovaError, ExitCode
+
+app = typer.Typer(
+    name="angiova",
+    help="Fine-tune, prove and run Sa2VA for blood-vessel segmentation in X-ray angiography. "
+    "Research use only; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Out = Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)]
+Dataset = Annotated[Path, typer.Argument(help="Data set folder made by `angiova import` or `simulate`.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"angiova {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has and whether angiova can work on it."""
+    from angiova.doctor import print_diagnosis
+
+    raise typer.Exit(print_diagnosis())
+
+
+@app.command()
+def simulate(
+    out: Out,
+    runs: Annotated[int, typer.Option(min=1, help="Number of cine runs.")] = 36,
+    frames: Annotated[int, typer.Option(min=1, help="Number of labelled frames in all runs together.")] = 1219,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Height and width in pixels.")] = 512,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
+) -> None:
+    """Make labelled angiograms from anatomy and physics."""
+    from angiova.simulate import simulate as run_simulation
+
+    manifest = run_simulation(out, num_runs=runs, num_frames=frames, seed=seed, size_px=size, workers=workers)
+    typer.echo(f"{manifest.num_frames} frames in {out}; look at {out / 'contact_sheet.png'}")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder or file with images and labels; never changed.")],
+    out: Out,
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(help="coco, masks, frames, sa2va or sa2va-video; default: chosen by looking."),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="How file paths name patient, run and frame, e.g. '{patient}_{run}/images/frame_{frame}'. "
+            "`{*}` matches anything."
+        ),
+    ] = None,
+    phrase: Annotated[str | None, typer.Option(help="What the masks show, when the files don't say.")] = None,
+    origin: Annotated[str, typer.Option(help="How the masks were made: manual, pseudo or simulated.")] = "manual",
+    bright_vessels: Annotated[bool, typer.Option(help="Vessels are brighter than their surroundings.")] = False,
+    reference: Annotated[bool, typer.Option(help="Refer to the images where they lie instead of copying.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Repair what can be repaired safely; each repair is listed.")
+    ] = False,
+    licence: Annotated[str | None, typer.Option(help="Licence of the data, for the record.")] = None,
+) -> None:
+    """Read labelled images in any of the known layouts into a data set."""
+    from angiova.data.importers import ImportOptions, import_dataset
+    from angiova.data.importers.summary import print_import
+
+    options = ImportOptions(
+        pattern=pattern,
+        phrase=phrase,
+        origin=origin,
+        bright_vessels=bright_vessels,
+        reference=reference,
+        fix=fix,
+        licence=licence,
+    )
+    print_import(import_dataset(source, out, format=format, options=options))
+
+
+@app.command()
+def check(
+    dataset: Dataset,
+) -> None:
+    """Look for what would spoil training or evaluation; writes fingerprint.json and findings.json."""
+    from angiova.data.checks import check_dataset, print_findings
+
+    raise typer.Exit(print_findings(check_dataset(dataset)))
+
+
+@app.command()
+def split(
+    dataset: Dataset,
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of patients for validation.")] = 0.15,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of patients for the final test.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    frames_are_independent: Annotated[
+        bool,
+        typer.Option("--frames-are-independent", help="Split frames without patient ids; reports will say so."),
+    ] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Replace a split that the publisher fixed.")] = False,
+) -> None:
+    """Divide a data set by patient into train, val and test."""
+    from angiova.data.splits import print_split, split_dataset
+
+    print_split(
+        split_dataset(
+            dataset,
+            val=val,
+            test=test,
+            seed=seed,
+            frames_are_independent=frames_are_independent,
+            resplit=resplit,
+        )
+    )
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file; `recipes/` has several.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, e.g. --set optimizer.lr=1e-4."),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the run in the output folder where it stopped.")] = False,
+) -> None:
+    """Fine-tune a model as the recipe says; Ctrl-C saves and stops, --resume goes on."""
+    from angiova.training.config import load_recipe
+    from angiova.training.trainer import train as run_training
+
+    raise typer.Exit(run_training(load_recipe(recipe, set_ or []), resume=resume))
+
+
+@app.command("eval")
+def eval_(
+    model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
+    dataset: Dataset,
+    split: Annotated[str, typer.Option(help="Part to evaluate on: train, val or test.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default: RUN/evaluation.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
+) -> None:
+    """Predict every labelled target of held-out patients and measure the result."""
+    from angiova.inference.evaluation import evaluate_model
+    from angiova.report.tables import print_evaluation
+
+    raise typer.Exit(print_evaluation(evaluate_model(model, dataset, split=split, out=out, device=device, batch=batch)))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
+    source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a data set.")],
+    out: Out,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help='What to segment, e.g. --prompt "segment the proximal LAD"; may be repeated.'),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability above which a pixel is vessel.")] = 0.5,
+) -> None:
+    """Segment images: masks as PNG and COCO, overlays and the model's words."""
+    from angiova.inference.folder import predict_folder
+
+    raise typer.Exit(
+        predict_folder(model, source, out, prompts=prompt or [], device=device, batch=batch, threshold=threshold)
+    )
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+) -> None:
+    """Write report.html and report.md from what the run recorded."""
+    from angiova.report.page import write_report
+
+    for path in write_report(run, language=language):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Reduced size: shows that everything works, not how well.")
+    ] = False,
+) -> None:
+    """The whole job on simulated patients: simulate, check, split, train, evaluate, predict, report."""
+    from angiova.demo import run_demo
+
+    raise typer.Exit(run_demo(out, seed=seed, quick=quick))
+
+
+def main() -> None:
+    """Run the command line; failures meant for users become one line and an exit code."""
+    try:
+        app()
+    except AngiovaError as error:
+        typer.echo(f"angiova: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("angiova: stopped", err=True)
+        sys.exit(ExitCode.FAILED)

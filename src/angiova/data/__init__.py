@@ -1,0 +1,1 @@
+"""Labelled frames: records, the manifest that holds them, and everything that makes or checks them."""

@@ -1,0 +1,52 @@
+"""The coronary segments of the SYNTAX score, by number, with the names used in prompts.
+
+Source: Sianos et al., "The SYNTAX Score", EuroIntervention 1:219-227 (2005), figure 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SEGMENT_NAMES: Final[dict[str, str]] = {
+    "1": "proximal RCA",
+    "2": "mid RCA",
+    "3": "distal RCA",
+    "4": "right posterior descending artery",
+    "5": "left main",
+    "6": "proximal LAD",
+    "7": "mid LAD",
+    "8": "apical LAD",
+    "9": "first diagonal",
+    "9a": "first diagonal branch a",
+    "10": "second diagonal",
+    "10a": "second diagonal branch a",
+    "11": "proximal circumflex",
+    "12": "intermediate artery",
+    "12a": "first obtuse marginal",
+    "12b": "second obtuse marginal",
+    "13": "distal circumflex",
+    "14": "left posterolateral",
+    "14a": "left posterolateral branch a",
+    "14b": "left posterolateral branch b",
+    "15": "left posterior descending artery",
+    "16": "right posterolateral",
+    "16a": "right posterolateral branch a",
+    "16b": "right posterolateral branch b",
+    "16c": "right posterolateral branch c",
+}
+
+RIGHT_SEGMENTS: Final = frozenset({"1", "2", "3", "4", "16", "16a", "16b", "16c"})
+
+TREE_PHRASE: Final = "coronary artery tree"
+VESSELS_PHRASE: Final = "blood vessels"
+CATHETER_PHRASE: Final = "catheter"
+STENOSIS_PHRASE: Final = "stenosis"
+
+
+def segment_phrase(number: str) -> str:
+    """Return the phrase for a SYNTAX segment number such as ``"6"`` -> ``"proximal LAD"``.
+
+    Raises:
+        KeyError: `number` is not a SYNTAX segment.
+    """
+    return SEGMENT_NAMES[number]

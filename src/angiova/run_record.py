@@ -1,0 +1,138 @@
+"""What a run writes about itself: `run.json`, from which every report is made.
+
+    RUN/
+      run.json                the record below
+      metrics.jsonl           one line a logged step: optimizer_step, samples_seen, lr, each loss, seconds
+      recipe.yaml             the recipe, every default written out
+      checkpoints/step-N/     one folder a checkpoint
+      evaluation/             evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
+      report.html, report.md
+
+A *micro-step* is one forward and backward pass on one device; an *optimizer step* ends an accumulation;
+*samples seen* counts samples over all devices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from angiova.errors import DataError
+from angiova.files import read_json, write_json
+
+FORMAT: Final = "angiova-run/1"
+RUN_NAME: Final = "run.json"
+METRICS_NAME: Final = "metrics.jsonl"
+EVALUATION_DIR: Final = "evaluation"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModelPart(_Part):
+    """Parameters of one part of the model, counted whole (never one shard)."""
+
+    name: str
+    total: int
+    trainable: int
+    num_bytes: int
+
+
+class SplitFacts(_Part):
+    """What one split of the training data holds."""
+
+    frames: int
+    patients: int | None
+    targets: int
+    frame_ids_sha256: str
+
+
+class DataFacts(_Part):
+    """The data set trained on."""
+
+    folder: str
+    manifest_sha256: str
+    frames_are_independent: bool
+    splits: dict[str, SplitFacts]
+
+
+class Progress(_Part):
+    """How far training came."""
+
+    samples_seen: int = 0
+    micro_steps: int = 0
+    optimizer_steps: int = 0
+    planned_optimizer_steps: int = 0
+
+
+class LossFacts(_Part):
+    """One loss over the run: its weight in the sum, and its mean over the first and last logged steps."""
+
+    weight: float
+    first: float
+    last: float
+
+
+class Checkpoint(_Part):
+    """One checkpoint on disk."""
+
+    path: str
+    role: str
+    optimizer_step: int
+    num_bytes: int
+    sha256: str
+    validation: dict[str, float] = Field(default_factory=dict)
+
+
+class Resources(_Part):
+    """Time in seconds of wall clock and memory in bytes, as measured."""
+
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_rss_bytes: int = 0
+    peak_device_bytes: list[int] = Field(default_factory=list)
+
+
+class RunRecord(_Part):
+    """Everything a report may say about a run."""
+
+    format: str = FORMAT
+    angiova_version: str
+    code_commit: str | None
+    command: list[str]
+    status: str
+    started: str
+    finished: str | None = None
+    machine: dict[str, str | int | float | None]
+    recipe: dict[str, object]
+    seed: int
+    data: DataFacts
+    model_preset: str
+    model_parts: list[ModelPart]
+    progress: Progress = Field(default_factory=Progress)
+    losses: dict[str, LossFacts] = Field(default_factory=dict)
+    resources: Resources = Field(default_factory=Resources)
+    checkpoints: list[Checkpoint] = Field(default_factory=list)
+    evaluations: list[str] = Field(default_factory=list)
+    messages: list[str] = Field(default_factory=list)
+
+
+def write_run(folder: Path, record: RunRecord) -> None:
+    """Write `run.json` into `folder`, atomically."""
+    write_json(folder / RUN_NAME, record.model_dump())
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read `run.json` of `folder`.
+
+    Raises:
+        DataError: it is missing or not of this form.
+    """
+    try:
+        return RunRecord.model_validate(read_json(folder / RUN_NAME))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(f"field {field}: {first['msg']}", where=folder / RUN_NAME) from None
