@@ -17,7 +17,7 @@ _PUBLIC = {
     "segment": "angiova.inference.predictor",
     "simulate": "angiova.simulate",
 }
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  (names resolved lazily below)
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -66,7 +66,7 @@ def simulate(
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder or file with images and labels; never changed.")],
     out: Out,
-    format: Annotated[  # noqa: A002
+    format: Annotated[
         str | None,
         typer.Option(help="coco, masks, frames, sa2va or sa2va-video; default: chosen by looking."),
     ] = None,

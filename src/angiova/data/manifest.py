@@ -25,14 +25,9 @@ FORMAT: Final = "angiova-dataset/1"
 MANIFEST_NAME: Final = "manifest.parquet"
 DATASET_NAME: Final = "dataset.json"
 
-_TARGET_FIELDS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "phrase": pl.String,
-    "kind": pl.String,
-    "counts": pl.String,
-    "origin": pl.String,
-    "observer": pl.String,
-    "segment": pl.String,
-}
+_TARGET_TYPE: Final = pl.Struct(
+    [pl.Field(name, pl.String) for name in ("phrase", "kind", "counts", "origin", "observer", "segment")]
+)
 SCHEMA: Final = pl.Schema(
     {
         "frame_id": pl.String,
@@ -53,7 +48,7 @@ SCHEMA: Final = pl.Schema(
         "inverted": pl.Boolean,
         "field_of_view": pl.String,
         "split": pl.String,
-        "targets": pl.List(pl.Struct(_TARGET_FIELDS)),
+        "targets": pl.List(_TARGET_TYPE),
     }
 )
 
@@ -240,7 +235,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
         )
     description: dict[str, Any] = read_json(folder / DATASET_NAME)
     if description.get("format") != FORMAT:
-        raise DataError(f"format is {description.get('format')!r}, expected {FORMAT!r}", where=folder / DATASET_NAME)
+        problem = f"format is {description.get('format')!r}, expected {FORMAT!r}"
+        raise DataError(problem, where=folder / DATASET_NAME)
     return description
 
 
