@@ -1,0 +1,78 @@
+"""From targets to words: the questions that training asks and the answers that it expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from angiova.data.records import Target
+from angiova.data.syntax import (
+    CATHETER_PHRASE,
+    SEGMENT_NAMES,
+    STENOSIS_PHRASE,
+    TREE_PHRASE,
+    VESSELS_PHRASE,
+)
+
+SEG: Final = "[SEG]"
+
+QUESTIONS: Final = (
+    "segment the {}",
+    "please segment the {}",
+    "segment the {} in this angiogram",
+    "can you segment the {}?",
+    "where is the {}?",
+    "show me the {}",
+    "outline the {}",
+    "{}",
+)
+SINGLE_ANSWERS: Final = ("It is [SEG].", "Sure, [SEG].", "Sure, it is [SEG].", "[SEG].")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and its answer; the answer has one `[SEG]` a target, in the same order.
+
+    Attributes:
+        question: the user's words.
+        answer: the words expected of the model.
+        targets: what the `[SEG]` tokens stand for.
+    """
+
+    question: str
+    answer: str
+    targets: tuple[Target, ...]
+
+
+def question_for(phrase: str) -> str:
+    """Return the plain question for a phrase, as evaluation asks it."""
+    return QUESTIONS[0].format(phrase)
+
+
+def make_turn(targets: Sequence[Target], rng: np.random.Generator) -> Turn:
+    """Ask for one or several targets at once in randomly chosen words."""
+    phrases = [target.phrase for target in targets]
+    question = str(rng.choice(QUESTIONS)).format(_enumerate(phrases))
+    if len(phrases) == 1:
+        return Turn(question, str(rng.choice(SINGLE_ANSWERS)), tuple(targets))
+    answer = ", ".join(f"{phrase} {SEG}" for phrase in phrases) + "."
+    return Turn(question, answer, tuple(targets))
+
+
+def tokenizer_corpus() -> Iterator[str]:
+    """Yield the sentences that the small tokenizer is trained on: every phrase in every question and answer."""
+    phrases = [*SEGMENT_NAMES.values(), TREE_PHRASE, VESSELS_PHRASE, CATHETER_PHRASE, STENOSIS_PHRASE]
+    for phrase in phrases:
+        for question in QUESTIONS:
+            yield question.format(phrase)
+            yield f" and {phrase}, {phrase} ."
+    yield from (answer.replace(SEG, "") for answer in SINGLE_ANSWERS)
+    yield "user\nassistant\n"
+
+
+def _enumerate(phrases: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(phrases[:-1]), phrases[-1]]))

@@ -1,0 +1,74 @@
+"""The configuration of a Sa2VA model: two sub-models, the bridge between them and the refiner behind them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.models.internvl.configuration_internvl import InternVLConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
+
+MaskSelection = Literal["single", "best_iou"]
+
+
+class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
+    r"""Configuration of [`~angiova.model.modeling.Sa2VAModel`].
+
+    Args:
+        vlm_config: the InternVL vision-language model.
+        segmenter_config: the SAM2 segmenter.
+        seg_token_id: id of the `[SEG]` token, whose last hidden state becomes a mask prompt.
+        tile_px: side of one image tile of the vision-language model, in pixels.
+        refiner_width: channels of the refiner's first level; None leaves the refiner out, which is the
+            reference's behaviour.
+        mask_selection: `"single"` uses SAM2's single-mask token; `"best_iou"` picks among its three multi-mask
+            tokens by predicted IoU, as the reference does.
+    """
+
+    model_type = "angiova_sa2va"
+    sub_configs = {"vlm_config": InternVLConfig, "segmenter_config": Sam2VideoConfig}  # noqa: RUF012
+
+    vlm_config: dict[str, Any] | PreTrainedConfig | None = None
+    segmenter_config: dict[str, Any] | PreTrainedConfig | None = None
+    seg_token_id: int | None = None
+    tile_px: int = 448
+    refiner_width: int | None = None
+    mask_selection: MaskSelection = "single"
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        """Turn the sub-configurations of a loaded JSON file back into objects."""
+        self.vlm_config = _as_config(InternVLConfig, self.vlm_config)
+        self.segmenter_config = _as_config(Sam2VideoConfig, self.segmenter_config)
+        super().__post_init__(**kwargs)
+
+    @property
+    def text_hidden_size(self) -> int:
+        """Width of the language model."""
+        return int(self.vlm_config.text_config.hidden_size)  # type: ignore[union-attr]
+
+    @property
+    def prompt_hidden_size(self) -> int:
+        """Width of SAM2's prompts."""
+        return int(self.segmenter_config.prompt_encoder_config.hidden_size)  # type: ignore[union-attr]
+
+    @property
+    def segmenter_px(self) -> int:
+        """Side of the square that SAM2 sees, in pixels."""
+        return int(self.segmenter_config.image_size)  # type: ignore[union-attr]
+
+    @property
+    def tokens_per_tile(self) -> int:
+        """Number of visual tokens of one tile."""
+        vision = self.vlm_config.vision_config  # type: ignore[union-attr]
+        side = (self.tile_px // vision.patch_size[0]) * self.vlm_config.downsample_ratio  # type: ignore[union-attr]
+        return int(side) ** 2
+
+
+def _as_config(config_class: type, value: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:
+    if isinstance(value, dict):
+        return config_class(**value)  # type: ignore[no-any-return]
+    return config_class() if value is None else value  # type: ignore[no-any-return]
+
+
+AutoConfig.register(Sa2VAConfig.model_type, Sa2VAConfig, exist_ok=True)

@@ -1,0 +1,56 @@
+"""The losses of Sa2VA, each on its own; the trainer weighs and adds them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def language_loss(logits_KV: Tensor, labels_K: Tensor) -> Tensor:
+    """Return the mean cross-entropy in nats of K supervised tokens over a vocabulary of V."""
+    return F.cross_entropy(logits_KV.float(), labels_K)
+
+
+def mask_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
+    """Return the binary cross-entropy in nats of each of N masks, averaged over its pixels; shape (N,)."""
+    return F.binary_cross_entropy_with_logits(
+        logits_NHW.float(), targets_NHW.float(), reduction="none"
+    ).mean(dim=(-2, -1))
+
+
+def dice_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
+    """Return one minus the soft Dice coefficient of each of N masks; shape (N,).
+
+    Milletari et al., "V-Net" (3DV 2016), with 1 added above and below the fraction, without squares, as the
+    reference does. An empty target costs nearly 1 until nothing is predicted, so callers leave empty targets to the
+    cross-entropy.
+    """
+    probabilities, targets = logits_NHW.float().sigmoid(), targets_NHW.float()
+    overlap = (probabilities * targets).sum(dim=(-2, -1))
+    total = probabilities.sum(dim=(-2, -1)) + targets.sum(dim=(-2, -1))
+    return 1 - (2 * overlap + 1) / (total + 1)
+
+
+def presence_loss(presence_N: Tensor, present_N: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy in nats of "the object is in this frame" over N objects."""
+    return F.binary_cross_entropy_with_logits(presence_N.float(), present_N.float())
+
+
+def coarse_targets(targets_NHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the share of foreground in each cell of the low-resolution grid, shape (N, h, w), between 0 and 1.
+
+    Averaging keeps a vessel thinner than a cell as a fraction; nearest-neighbour sampling would drop it.
+    """
+    return F.adaptive_avg_pool2d(targets_NHW.float().unsqueeze(1), size).squeeze(1)
+
+
+def mean_where(values_N: Tensor, chosen_N: Tensor) -> Tensor:
+    """Return the mean of the chosen values, or 0 (still part of the graph) when none is chosen."""
+    weights_N = chosen_N.to(values_N.dtype)
+    return (values_N * weights_N).sum() / weights_N.sum().clamp(min=1)
+
+
+def zero_loss(anchor: Tensor) -> Tensor:
+    """Return 0 as part of the graph of `anchor`, for batches in which a loss has nothing to measure."""
+    return torch.zeros_like(anchor.sum()) * anchor.sum()

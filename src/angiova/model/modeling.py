@@ -1,0 +1,265 @@
+"""Sa2VA: InternVL reads the frame and the words, SAM2 draws; the state of each `[SEG]` token is the prompt between.
+
+One function, `decode_masks`, turns `[SEG]` states into masks at the image's own resolution. Training, evaluation and
+inference all call it; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, InternVLForConditionalGeneration, PreTrainedModel
+from transformers import initialization as init
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
+
+from angiova.errors import ModelError
+from angiova.model import losses
+from angiova.model.bridge import Bridge
+from angiova.model.configuration import Sa2VAConfig
+from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput
+from angiova.model.refiner import Refiner
+from angiova.model.segmenter import decode_objects, encode_frames
+
+IGNORED_LABEL = -100
+
+
+class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
+    """The whole model; see the module's docstring."""
+
+    config_class = Sa2VAConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: Sa2VAConfig) -> None:
+        super().__init__(config)
+        self.vlm = InternVLForConditionalGeneration(config.vlm_config)
+        self.segmenter = Sam2VideoModel(config.segmenter_config)
+        self.bridge = Bridge(config.text_hidden_size, config.prompt_hidden_size)
+        self.refiner = None if config.refiner_width is None else Refiner(config.refiner_width, config.prompt_hidden_size)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        tiles: Tensor,
+        tile_counts: Sequence[int],
+        frame_of_sequence: Tensor,
+        segmenter_pixels: Tensor,
+        images: list[Tensor],
+        labels: Tensor | None = None,
+        masks: list[Tensor] | None = None,
+    ) -> Sa2VAOutput:
+        """Run both halves on B sequences about F frames.
+
+        Args:
+            input_ids: tokens, shape (B, L); every `[SEG]` asks for one mask.
+            attention_mask: 1 for tokens, 0 for padding on either side, shape (B, L).
+            tiles: image tiles of the vision-language model, shape (T, 3, t, t), frame after frame.
+            tile_counts: number of tiles of each frame; they sum to T.
+            frame_of_sequence: which frame each sequence is about, shape (B,).
+            segmenter_pixels: frames for SAM2, shape (F, 3, S, S).
+            images: F frames at their own resolution, standardised grey, shape (1, H, W) each.
+            labels: tokens to predict, `IGNORED_LABEL` elsewhere, shape (B, L).
+            masks: the target of each `[SEG]` in order, shape (H, W) each.
+        """
+        states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
+        is_seg_BL = (input_ids == self.config.seg_token_id) & attention_mask.bool()
+        decoded = None
+        if is_seg_BL.any():
+            frames = self.encode_frames(segmenter_pixels, images)
+            frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]
+            decoded = self.decode_masks(frames, states_BLH[is_seg_BL], frame_of_object_N)
+        measured: dict[str, Tensor] = {}
+        if labels is not None:
+            measured["language"] = self._language_loss(states_BLH, labels)
+        if masks is not None:
+            measured |= self._mask_losses(decoded, masks, states_BLH)
+        return Sa2VAOutput(losses=measured or None, masks=decoded)
+
+    def encode_frames(self, segmenter_pixels_F3SS: Tensor, images: list[Tensor]) -> EncodedFrames:
+        """Run SAM2's encoder and the refiner's encoder on F frames; see `forward` for the shapes."""
+        features = encode_frames(self.segmenter, segmenter_pixels_F3SS)
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        if self.refiner is None:
+            return EncodedFrames(features, [], sizes)
+        detail: list[Tensor | None] = [None] * len(images)
+        for members in _groups_of(sizes):
+            batch = torch.stack([images[index] for index in members])
+            for index, features_1CHW in zip(members, self.refiner.detail(batch).split(1), strict=True):
+                detail[index] = features_1CHW
+        return EncodedFrames(features, [d for d in detail if d is not None], sizes)
+
+    def decode_masks(self, frames: EncodedFrames, states_NH: Tensor, frame_of_object_N: Tensor) -> MaskOutput:
+        """Turn the states of N `[SEG]` tokens into masks at image resolution: the only way masks are made.
+
+        Args:
+            frames: encoded frames.
+            states_NH: last hidden state (after the final norm) at each `[SEG]` *input* position, shape (N, H).
+            frame_of_object_N: which frame each object belongs to.
+        """
+        prompts_NP = self.bridge(states_NH)
+        decoded = decode_objects(
+            self.segmenter, frames.features.select(frame_of_object_N), prompts_NP, self.config.mask_selection
+        )
+        frame_of_object = frame_of_object_N.tolist()
+        groups = []
+        for members in _groups_of([frames.sizes[frame] for frame in frame_of_object]):
+            objects_G = torch.tensor(members, device=prompts_NP.device)
+            coarse_G1hw = decoded.logits_N1hw[objects_G]
+            if self.refiner is None:
+                size = frames.sizes[frame_of_object[members[0]]]
+                logits_GHW = nn.functional.interpolate(coarse_G1hw, size=size, mode="bilinear").squeeze(1)
+            else:
+                detail_GCHW = torch.cat([frames.detail_1CHW[frame_of_object[index]] for index in members])
+                logits_GHW = self.refiner(detail_GCHW, decoded.tokens_NC[objects_G], coarse_G1hw)
+            groups.append(MaskGroup(objects_G, logits_GHW))
+        return MaskOutput(groups, decoded.logits_N1hw, decoded.presence_N, decoded.predicted_iou_N)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        tiles: Tensor,
+        tile_counts: Sequence[int],
+        frame_of_sequence: Tensor,
+        segmenter_pixels: Tensor,
+        images: list[Tensor],
+        eos_token_id: int,
+        pad_token_id: int,
+        max_new_tokens: int = 64,
+    ) -> Sa2VAGeneration:
+        """Answer B prompts in words and masks (greedy); prompts are padded on the left. See `forward` for shapes.
+
+        The `[SEG]` states come from one more pass over prompt and answer, the very pass of training, so that a mask
+        does not depend on how its words were made, and a final `[SEG]` is not lost.
+        """
+        visual = self._visual_tokens(tiles, tile_counts)
+        prompt_BLH = self._embed(input_ids, visual, frame_of_sequence)
+        answers_BK = self.vlm.generate(
+            inputs_embeds=prompt_BLH,
+            attention_mask=attention_mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=eos_token_id,
+            pad_token_id=pad_token_id,
+        )
+        answer_mask_BK = _until_first(answers_BK, eos_token_id)
+        ids_BL = torch.cat([input_ids, answers_BK], dim=1)
+        mask_BL = torch.cat([attention_mask, answer_mask_BK.to(attention_mask.dtype)], dim=1)
+        is_seg_BL = (ids_BL == self.config.seg_token_id) & mask_BL.bool()
+        masks = None
+        if is_seg_BL.any():
+            states_BLH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)
+            frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]
+            frames = self.encode_frames(segmenter_pixels, images)
+            masks = self.decode_masks(frames, states_BLH[is_seg_BL], frame_of_object_N)
+        kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]
+        return Sa2VAGeneration(kept, masks, is_seg_BL.sum(dim=1).tolist())
+
+    def _language_states(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        tiles: Tensor,
+        tile_counts: Sequence[int],
+        frame_of_sequence: Tensor,
+    ) -> Tensor:
+        visual = self._visual_tokens(tiles, tile_counts)
+        return self._run_language_model(self._embed(input_ids, visual, frame_of_sequence), attention_mask)
+
+    def _visual_tokens(self, tiles_T3tt: Tensor, tile_counts: Sequence[int]) -> list[Tensor]:
+        """Return the visual tokens of each frame, shape (tiles x tokens, H)."""
+        tokens_TKH = self.vlm.get_image_features(tiles_T3tt, return_dict=True).pooler_output
+        return [part.flatten(0, 1) for part in tokens_TKH.split(list(tile_counts))]
+
+    def _embed(self, input_ids: Tensor, visual: list[Tensor], frame_of_sequence: Tensor) -> Tensor:
+        embeds_BLH = self.vlm.get_input_embeddings()(input_ids)
+        is_image_BL = input_ids == self.config.vlm_config.image_token_id
+        tokens_KH = torch.cat([visual[frame] for frame in frame_of_sequence.tolist()])
+        if int(is_image_BL.sum()) != tokens_KH.shape[0]:
+            raise ModelError(
+                f"the prompts have {int(is_image_BL.sum())} image tokens, the frames give {tokens_KH.shape[0]}",
+                remedy="make prompts with the model's own processor",
+            )
+        return embeds_BLH.masked_scatter(is_image_BL.unsqueeze(-1), tokens_KH.to(embeds_BLH.dtype))
+
+    def _run_language_model(self, embeds_BLH: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the last hidden states (after the final norm); positions count from the first real token."""
+        position_ids = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        states: Tensor = self.vlm.model.language_model(
+            inputs_embeds=embeds_BLH, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+        ).last_hidden_state
+        return states
+
+    def _language_loss(self, states_BLH: Tensor, labels_BL: Tensor) -> Tensor:
+        """Predict only where there is something to predict; the other positions never see the vocabulary."""
+        next_BL = labels_BL[:, 1:]
+        supervised_BL = next_BL != IGNORED_LABEL
+        if not supervised_BL.any():
+            return losses.zero_loss(states_BLH)
+        logits_KV = self.vlm.lm_head(states_BLH[:, :-1][supervised_BL])
+        return losses.language_loss(logits_KV, next_BL[supervised_BL])
+
+    def _mask_losses(self, output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
+        num_objects = 0 if output is None else len(output.presence_N)
+        if num_objects != len(targets):
+            raise ModelError(
+                f"{num_objects} [SEG] tokens, but {len(targets)} target masks",
+                remedy="a truncated sequence loses masks; raise the maximal length",
+            )
+        if output is None:
+            return {name: losses.zero_loss(anchor) for name in ("mask", "dice", "presence", "coarse")}
+        present_N = torch.stack([target.any() for target in targets])
+        mask_N, dice_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(3))
+        for group in output.groups:
+            targets_GHW = torch.stack([targets[index] for index in group.objects_G.tolist()])
+            coarse_Ghw = output.coarse_N1hw[group.objects_G, 0]
+            small_Ghw = losses.coarse_targets(targets_GHW, (coarse_Ghw.shape[-2], coarse_Ghw.shape[-1]))
+            mask_N = mask_N.index_put((group.objects_G,), losses.mask_loss(group.logits_GHW, targets_GHW))
+            dice_N = dice_N.index_put((group.objects_G,), losses.dice_loss(group.logits_GHW, targets_GHW))
+            coarse_N = coarse_N.index_put(
+                (group.objects_G,),
+                losses.mask_loss(coarse_Ghw, small_Ghw)
+                + losses.dice_loss(coarse_Ghw, small_Ghw) * present_N[group.objects_G],
+            )
+        return {
+            "mask": mask_N.mean(),
+            "dice": losses.mean_where(dice_N, present_N),
+            "presence": losses.presence_loss(output.presence_N, present_N),
+            "coarse": coarse_N.mean(),
+        }
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise the bridge and the refiner; the sub-models initialise themselves."""
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.GroupNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+
+
+def _groups_of(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Return the indices that share a size, in order of first appearance."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    return list(groups.values())
+
+
+def _until_first(tokens_BK: Tensor, stop_id: int) -> Tensor:
+    """Return True up to and including the first `stop_id` of each row."""
+    stopped_before_BK = (tokens_BK == stop_id).long().cumsum(dim=1) - (tokens_BK == stop_id).long()
+    return stopped_before_BK == 0
+
+
+AutoModel.register(Sa2VAConfig, Sa2VAModel, exist_ok=True)

@@ -1,0 +1,92 @@
+"""What the model hands out, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+from angiova.model.segmenter import FrameFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class MaskGroup:
+    """Masks of objects whose images have the same size.
+
+    Attributes:
+        objects_G: which of the N objects these are.
+        logits_GHW: their mask logits at image resolution.
+    """
+
+    objects_G: Tensor
+    logits_GHW: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MaskOutput:
+    """Everything the segmenter says of N objects.
+
+    Attributes:
+        groups: final masks, grouped by image size; every object is in exactly one group.
+        coarse_N1hw: SAM2's low-resolution logits.
+        presence_N: logit that the object is in the frame.
+        predicted_iou_N: SAM2's own estimate of the IoU.
+    """
+
+    groups: list[MaskGroup]
+    coarse_N1hw: Tensor
+    presence_N: Tensor
+    predicted_iou_N: Tensor
+
+    def logits_of(self) -> list[Tensor]:
+        """Return the final logits, (H, W) each, in the order of the objects."""
+        by_object = {
+            int(index): logits
+            for group in self.groups
+            for index, logits in zip(group.objects_G.tolist(), group.logits_GHW, strict=True)
+        }
+        return [by_object[index] for index in range(len(by_object))]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrames:
+    """What the segmenter's two encoders say of F frames, computed once and shared by all questions.
+
+    Attributes:
+        features: SAM2's features.
+        detail_1CHW: the refiner's features at image resolution, one tensor a frame; empty without a refiner.
+        sizes: (H, W) of each frame.
+    """
+
+    features: FrameFeatures
+    detail_1CHW: list[Tensor]
+    sizes: list[tuple[int, int]]
+
+
+@dataclass
+class Sa2VAOutput(ModelOutput):  # type: ignore[misc]
+    """Result of a forward pass.
+
+    Attributes:
+        losses: each loss by name, unweighted; empty without labels and masks.
+        masks: the decoded masks; None when no `[SEG]` is in the batch.
+    """
+
+    losses: dict[str, Tensor] | None = None
+    masks: MaskOutput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sa2VAGeneration:
+    """Answers to B prompts.
+
+    Attributes:
+        answer_ids: the generated tokens of each prompt, without padding.
+        masks: masks of all `[SEG]` tokens, prompt by prompt; None when there is none.
+        num_masks_B: how many `[SEG]` tokens each answer has.
+    """
+
+    answer_ids: list[list[int]]
+    masks: MaskOutput | None
+    num_masks_B: list[int]

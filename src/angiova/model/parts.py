@@ -1,0 +1,43 @@
+"""The parts of a model, for reports and for choosing what is trained."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from angiova.model.modeling import Sa2VAModel
+from angiova.run_record import ModelPart
+
+
+def parts_of(model: Sa2VAModel) -> dict[str, list[nn.Module]]:
+    """Return the modules of each named part; what is in no part counts as `segmenter_other` in `parameter_table`."""
+    sam, vlm = model.segmenter, model.vlm
+    parts: dict[str, list[nn.Module]] = {
+        "vision_tower": [vlm.model.vision_tower],
+        "projector": [vlm.model.multi_modal_projector],
+        "language_model": [vlm.model.language_model, vlm.lm_head],
+        "bridge": [model.bridge],
+        "segmenter_encoder": [sam.vision_encoder],
+        "segmenter_decoder": [sam.prompt_encoder, sam.mask_decoder],
+        "segmenter_memory": [sam.memory_attention, sam.memory_encoder, sam.object_pointer_proj],
+    }
+    if model.refiner is not None:
+        parts["refiner"] = [model.refiner]
+    return parts
+
+
+def parameter_table(model: Sa2VAModel) -> list[ModelPart]:
+    """Count the parameters of each part, every tensor once, whole tensors (never one shard)."""
+    rows = [_row(name, [p for m in modules for p in m.parameters()]) for name, modules in parts_of(model).items()]
+    counted = {id(p) for modules in parts_of(model).values() for m in modules for p in m.parameters()}
+    rest = [p for p in model.parameters() if id(p) not in counted]
+    return [*rows, _row("segmenter_other", rest)]
+
+
+def _row(name: str, parameters: list[nn.Parameter]) -> ModelPart:
+    unique = list({id(p): p for p in parameters}.values())
+    return ModelPart(
+        name=name,
+        total=sum(p.numel() for p in unique),
+        trainable=sum(p.numel() for p in unique if p.requires_grad),
+        num_bytes=sum(p.numel() * p.element_size() for p in unique),
+    )

@@ -1,0 +1,123 @@
+"""Named configurations. A preset is a configuration, never a branch in the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from transformers import PreTrainedTokenizerBase
+from transformers.models.internvl.configuration_internvl import InternVLConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
+
+from angiova.data.prompts import tokenizer_corpus
+from angiova.errors import ConfigError
+from angiova.model.configuration import Sa2VAConfig
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.tokenizer import IMG_CONTEXT, SEG, build_nano_tokenizer
+
+NANO_TILE_PX: Final = 256
+NANO_SEGMENTER_PX: Final = 512
+NANO_PROMPT_SIZE: Final = 128
+
+
+def build(preset: str) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
+    """Return a model of the preset with random weights, and its tokenizer.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"no preset {preset!r}", where="model.preset", remedy=f"one of: {', '.join(PRESETS)}")
+    return PRESETS[preset]()
+
+
+def build_nano() -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
+    """Return `nano`: small enough to train on a CPU, with every part that the large presets have."""
+    tokenizer = build_nano_tokenizer(tokenizer_corpus())
+    image_token, seg_token = tokenizer.convert_tokens_to_ids([IMG_CONTEXT, SEG])
+    config = Sa2VAConfig(
+        vlm_config=_nano_vlm(len(tokenizer), image_token).to_dict(),
+        segmenter_config=_nano_segmenter().to_dict(),
+        seg_token_id=seg_token,
+        tile_px=NANO_TILE_PX,
+        refiner_width=24,
+        mask_selection="single",
+    )
+    return Sa2VAModel(config), tokenizer
+
+
+def _nano_vlm(vocabulary: int, image_token_id: int) -> InternVLConfig:
+    vision = {
+        "hidden_size": 192,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "intermediate_size": 768,
+        "image_size": NANO_TILE_PX,
+        "patch_size": 16,
+        "layer_scale_init_value": 1.0,
+    }
+    text = {
+        "model_type": "qwen2",
+        "vocab_size": vocabulary,
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 704,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": False,
+    }
+    tokens_per_tile = (NANO_TILE_PX // 16 // 2) ** 2
+    return InternVLConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=image_token_id,
+        image_seq_length=tokens_per_tile,
+        tie_word_embeddings=False,
+    )
+
+
+def _nano_segmenter() -> Sam2VideoConfig:
+    side, size = NANO_SEGMENTER_PX, NANO_PROMPT_SIZE
+    stages = [32, 64, 128, 256]
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": stages[0],
+        "image_size": [side, side],
+        "blocks_per_stage": [1, 2, 3, 1],
+        "embed_dim_per_stage": stages,
+        "num_attention_heads_per_stage": [1, 2, 4, 8],
+        "window_size_per_stage": [8, 4, 16, 8],
+        "global_attention_blocks": [5],
+    }
+    vision = {
+        "model_type": "sam2_vision_model",
+        "backbone_config": backbone,
+        "backbone_channel_list": stages[::-1],
+        "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
+        "fpn_hidden_size": size,
+    }
+    return Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": size, "image_size": side},
+        mask_decoder_config={
+            "hidden_size": size,
+            "mlp_dim": 4 * size,
+            "num_attention_heads": 4,
+            "iou_head_hidden_dim": size,
+            "dynamic_multimask_via_stability": False,
+        },
+        image_size=side,
+        memory_attention_hidden_size=size,
+        memory_attention_num_layers=2,
+        memory_attention_feed_forward_hidden_size=4 * size,
+        memory_attention_rope_feat_sizes=[side // 16] * 2,
+        memory_encoder_hidden_size=size,
+        memory_encoder_output_channels=32,
+        mask_downsampler_embed_dim=size,
+        memory_fuser_embed_dim=size,
+        memory_fuser_intermediate_dim=4 * size,
+    )
+
+
+PRESETS: Final[dict[str, Callable[[], tuple[Sa2VAModel, PreTrainedTokenizerBase]]]] = {"nano": build_nano}

@@ -1,0 +1,108 @@
+"""From SAM2's low-resolution logits to the image's own resolution, where thin vessels live.
+
+SAM2 answers on a grid of a quarter of its input; a vessel of one or two pixels vanishes there. The refiner looks at
+the image itself: a small U-Net (Ronneberger et al., MICCAI 2015) computes detail once a frame, and each object mixes
+that detail by weights made from its own prompt (dynamic filters as in CondInst, Tian et al., ECCV 2020) and its own
+low-resolution logits.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEVELS = 4
+DETAIL_WIDTH = 16
+OBJECT_MAPS = 6
+FUSION_WIDTH = 8
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions, each with group normalisation and GELU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.GroupNorm(min(8, out_channels), out_channels),
+            nn.GELU(),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.GroupNorm(min(8, out_channels), out_channels),
+            nn.GELU(),
+        )
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return features of the same height and width."""
+        y_BCHW: Tensor = self.layers(x_BCHW)
+        return y_BCHW
+
+
+class DetailEncoder(nn.Module):
+    """A U-Net over the image, at half its resolution inside and at full resolution outside.
+
+    Neighbouring 2x2 pixels enter as four channels and leave as four channels (Shi et al., CVPR 2016), so no pixel is
+    dropped while the costly convolutions see a quarter of the positions.
+
+    Args:
+        width: channels of the first level; they double at each of the next ones, up to eight times.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(LEVELS)]
+        self.down = nn.ModuleList(
+            ConvBlock(before, after) for before, after in zip([4, *widths[:-1]], widths, strict=True)
+        )
+        self.up = nn.ModuleList(
+            ConvBlock(deep + shallow, shallow) for deep, shallow in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
+        self.to_pixels = nn.Conv2d(widths[0], 4 * DETAIL_WIDTH, 3, padding=1)
+
+    def forward(self, images_B1HW: Tensor) -> Tensor:
+        """Return detail features (B, DETAIL_WIDTH, H, W); any H and W, padded inside to what the pyramid needs."""
+        height, width = images_B1HW.shape[-2:]
+        multiple = 2**LEVELS
+        padded = F.pad(images_B1HW, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        x = F.pixel_unshuffle(padded, 2)
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        for block, skip in zip(self.up, skips[-2::-1], strict=True):
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
+        return F.pixel_shuffle(self.to_pixels(x), 2)[..., :height, :width]
+
+
+class Refiner(nn.Module):
+    """Refines low-resolution mask logits with detail of the full-resolution image.
+
+    Args:
+        width: channels of the first level of the detail encoder.
+        prompt_size: width P of the objects' prompts.
+    """
+
+    def __init__(self, width: int, prompt_size: int) -> None:
+        super().__init__()
+        self.detail = DetailEncoder(width)
+        self.mixer = nn.Sequential(
+            nn.Linear(prompt_size, prompt_size), nn.GELU(), nn.Linear(prompt_size, OBJECT_MAPS * DETAIL_WIDTH)
+        )
+        self.fusion = nn.Sequential(
+            nn.Conv2d(OBJECT_MAPS + 1, FUSION_WIDTH, 3, padding=1), nn.GELU(), nn.Conv2d(FUSION_WIDTH, 1, 1)
+        )
+
+    def forward(self, detail_NCHW: Tensor, prompts_NP: Tensor, coarse_N1hw: Tensor) -> Tensor:
+        """Return refined logits (N, H, W).
+
+        Args:
+            detail_NCHW: features of `detail`, one map an object, shape (N, DETAIL_WIDTH, H, W).
+            prompts_NP: the segmenter's answer token of each object, shape (N, P).
+            coarse_N1hw: SAM2's low-resolution logits, shape (N, 1, h, w).
+        """
+        num_objects, channels, *size = detail_NCHW.shape
+        weights_NMC = self.mixer(prompts_NP).view(num_objects, OBJECT_MAPS, channels)
+        maps_NMHW = torch.einsum("nmc,nchw->nmhw", weights_NMC, detail_NCHW) / channels**0.5
+        coarse_N1HW = F.interpolate(coarse_N1hw, size=size, mode="bilinear", align_corners=False)
+        correction_N1HW = self.fusion(torch.cat([maps_NMHW, coarse_N1HW.clamp(-20, 20)], dim=1))
+        return (coarse_N1HW + correction_N1HW).squeeze(1)
