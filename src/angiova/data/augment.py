@@ -38,9 +38,7 @@ class AugmentSettings(BaseModel):
     noise: float = Field(0.03, ge=0, le=0.5)
 
 
-NO_AUGMENTATION = AugmentSettings(
-    flip=0, rotation_deg=0, scale=(1, 1), shift=0, gamma=(1, 1), contrast=(1, 1), noise=0
-)
+NO_AUGMENTATION = AugmentSettings(flip=0, rotation_deg=0, scale=(1, 1), shift=0, gamma=(1, 1), contrast=(1, 1), noise=0)
 
 
 def augment(

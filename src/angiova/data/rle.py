@@ -60,6 +60,11 @@ def empty(height: int, width: int) -> Rle:
     return encode(np.zeros((height, width), dtype=bool))
 
 
+def bounding_box(rle: Rle) -> list[float]:
+    """Return COCO's [x, y, width, height] of the foreground, in pixels."""
+    return [float(value) for value in coco_mask.toBbox(rle.as_coco())]
+
+
 def union(rles: Sequence[Rle]) -> Rle:
     """Return the union of one or more masks of the same size."""
     merged = coco_mask.merge([rle.as_coco() for rle in rles], intersect=False)

@@ -67,8 +67,8 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
 
 def _as_config(config_class: type, value: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:
     if isinstance(value, dict):
-        return config_class(**value)  # type: ignore[no-any-return]
-    return config_class() if value is None else value  # type: ignore[no-any-return]
+        return config_class(**value)
+    return config_class() if value is None else value
 
 
 AutoConfig.register(Sa2VAConfig.model_type, Sa2VAConfig, exist_ok=True)

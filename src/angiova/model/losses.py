@@ -14,9 +14,9 @@ def language_loss(logits_KV: Tensor, labels_K: Tensor) -> Tensor:
 
 def mask_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
     """Return the binary cross-entropy in nats of each of N masks, averaged over its pixels; shape (N,)."""
-    return F.binary_cross_entropy_with_logits(
-        logits_NHW.float(), targets_NHW.float(), reduction="none"
-    ).mean(dim=(-2, -1))
+    return F.binary_cross_entropy_with_logits(logits_NHW.float(), targets_NHW.float(), reduction="none").mean(
+        dim=(-2, -1)
+    )
 
 
 def dice_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:

@@ -41,7 +41,9 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         self.vlm = InternVLForConditionalGeneration(config.vlm_config)
         self.segmenter = Sam2VideoModel(config.segmenter_config)
         self.bridge = Bridge(config.text_hidden_size, config.prompt_hidden_size)
-        self.refiner = None if config.refiner_width is None else Refiner(config.refiner_width, config.prompt_hidden_size)
+        self.refiner = (
+            None if config.refiner_width is None else Refiner(config.refiner_width, config.prompt_hidden_size)
+        )
         self.post_init()
 
     def forward(
@@ -189,7 +191,8 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
                 f"the prompts have {int(is_image_BL.sum())} image tokens, the frames give {tokens_KH.shape[0]}",
                 remedy="make prompts with the model's own processor",
             )
-        return embeds_BLH.masked_scatter(is_image_BL.unsqueeze(-1), tokens_KH.to(embeds_BLH.dtype))
+        filled_BLH: Tensor = embeds_BLH.masked_scatter(is_image_BL.unsqueeze(-1), tokens_KH.to(embeds_BLH.dtype))
+        return filled_BLH
 
     def _run_language_model(self, embeds_BLH: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the last hidden states (after the final norm); positions count from the first real token."""

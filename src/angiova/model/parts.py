@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from angiova.errors import ConfigError
 from angiova.model.modeling import Sa2VAModel
 from angiova.run_record import ModelPart
 
@@ -31,6 +32,18 @@ def parameter_table(model: Sa2VAModel) -> list[ModelPart]:
     counted = {id(p) for modules in parts_of(model).values() for m in modules for p in m.parameters()}
     rest = [p for p in model.parameters() if id(p) not in counted]
     return [*rows, _row("segmenter_other", rest)]
+
+
+def part_parameters(model: Sa2VAModel, part: str) -> list[nn.Parameter]:
+    """Return the parameters of a named part.
+
+    Raises:
+        ConfigError: the model has no such part.
+    """
+    parts = parts_of(model)
+    if part not in parts:
+        raise ConfigError(f"no part {part!r}", where="optimizer.lr_scale", remedy=f"one of: {', '.join(parts)}")
+    return [parameter for module in parts[part] for parameter in module.parameters()]
 
 
 def _row(name: str, parameters: list[nn.Parameter]) -> ModelPart:

@@ -18,6 +18,8 @@ from angiova.model.tokenizer import IMG_CONTEXT, SEG, build_nano_tokenizer
 NANO_TILE_PX: Final = 256
 NANO_SEGMENTER_PX: Final = 512
 NANO_PROMPT_SIZE: Final = 128
+# Widths of 128 to 256 want a larger spread than the 0.02 of models ten times as wide: about 1 / sqrt(width).
+NANO_INITIALIZER_RANGE: Final = 0.06
 
 
 def build(preset: str) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
@@ -55,6 +57,7 @@ def _nano_vlm(vocabulary: int, image_token_id: int) -> InternVLConfig:
         "image_size": NANO_TILE_PX,
         "patch_size": 16,
         "layer_scale_init_value": 1.0,
+        "initializer_range": NANO_INITIALIZER_RANGE,
     }
     text = {
         "model_type": "qwen2",
@@ -65,6 +68,7 @@ def _nano_vlm(vocabulary: int, image_token_id: int) -> InternVLConfig:
         "num_key_value_heads": 2,
         "intermediate_size": 704,
         "max_position_embeddings": 2048,
+        "initializer_range": NANO_INITIALIZER_RANGE,
         "tie_word_embeddings": False,
     }
     tokens_per_tile = (NANO_TILE_PX // 16 // 2) ** 2
@@ -89,6 +93,7 @@ def _nano_segmenter() -> Sam2VideoConfig:
         "num_attention_heads_per_stage": [1, 2, 4, 8],
         "window_size_per_stage": [8, 4, 16, 8],
         "global_attention_blocks": [5],
+        "initializer_range": NANO_INITIALIZER_RANGE,
     }
     vision = {
         "model_type": "sam2_vision_model",
@@ -96,6 +101,7 @@ def _nano_segmenter() -> Sam2VideoConfig:
         "backbone_channel_list": stages[::-1],
         "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
         "fpn_hidden_size": size,
+        "initializer_range": NANO_INITIALIZER_RANGE,
     }
     return Sam2VideoConfig(
         vision_config=vision,
@@ -108,6 +114,7 @@ def _nano_segmenter() -> Sam2VideoConfig:
             "dynamic_multimask_via_stability": False,
         },
         image_size=side,
+        initializer_range=NANO_INITIALIZER_RANGE,
         memory_attention_hidden_size=size,
         memory_attention_num_layers=2,
         memory_attention_feed_forward_hidden_size=4 * size,

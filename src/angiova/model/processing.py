@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -48,13 +47,18 @@ class Sa2VAProcessor:
         """Id of the token that ends an answer."""
         return int(self.tokenizer.convert_tokens_to_ids(IM_END))
 
+    @property
+    def pad_token_id(self) -> int:
+        """Id of the token that fills short sequences."""
+        return int(self.tokenizer.pad_token_id)
+
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys."""
         dialogues = [self._encode_dialogue(example.turns) for example in examples]
         ids, labels = zip(*dialogues, strict=True)
         batch = self._frames([example.image_HW for example in examples])
         batch |= {
-            "input_ids": _pad(ids, self._pad_id, left=False),
+            "input_ids": _pad(ids, self.pad_token_id, left=False),
             "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=False),
             "labels": _pad(labels, IGNORED_LABEL, left=False),
             "frame_of_sequence": torch.arange(len(examples)),
@@ -67,7 +71,7 @@ class Sa2VAProcessor:
         ids = [self._encode(self._render_question(question, first=True)) for question in questions]
         batch = self._frames(images)
         batch |= {
-            "input_ids": _pad(ids, self._pad_id, left=True),
+            "input_ids": _pad(ids, self.pad_token_id, left=True),
             "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=True),
             "frame_of_sequence": torch.tensor(list(frame_of_question)),
         }
@@ -77,10 +81,6 @@ class Sa2VAProcessor:
         """Return the text of an answer, `[SEG]` tokens kept, end token dropped."""
         text: str = self.tokenizer.decode(list(token_ids))
         return text.removesuffix(IM_END).strip()
-
-    @property
-    def _pad_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
@@ -119,13 +119,13 @@ def _square(image_HW: GreyImage, side_px: int) -> Tensor:
     image = Image.fromarray(image_HW)
     if image.size != (side_px, side_px):
         image = image.resize((side_px, side_px), Image.Resampling.BICUBIC)
-    grey: npt.NDArray[np.float32] = np.asarray(image, dtype=np.float32) / 255
+    grey = np.asarray(image, dtype=np.float32) / np.float32(255)
     return torch.from_numpy((grey[None] - IMAGENET_MEAN[:, None, None]) / IMAGENET_STD[:, None, None])
 
 
 def _standardise(image_HW: GreyImage) -> Tensor:
     """Return the image with mean 0 and standard deviation 1, shape (1, H, W): exposure varies between laboratories."""
-    values: npt.NDArray[np.float32] = image_HW.astype(np.float32)
+    values = image_HW.astype(np.float32)
     return torch.from_numpy((values - values.mean()) / (values.std() + 1.0))[None]
 
 

@@ -105,4 +105,5 @@ class Refiner(nn.Module):
         maps_NMHW = torch.einsum("nmc,nchw->nmhw", weights_NMC, detail_NCHW) / channels**0.5
         coarse_N1HW = F.interpolate(coarse_N1hw, size=size, mode="bilinear", align_corners=False)
         correction_N1HW = self.fusion(torch.cat([maps_NMHW, coarse_N1HW.clamp(-20, 20)], dim=1))
-        return (coarse_N1HW + correction_N1HW).squeeze(1)
+        logits_N1HW: Tensor = coarse_N1HW + correction_N1HW
+        return logits_N1HW.squeeze(1)

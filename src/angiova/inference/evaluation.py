@@ -1,0 +1,68 @@
+"""Evaluating a checkpoint: real inference on every labelled frame of a split, then numbers from the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from angiova.data.manifest import Manifest
+from angiova.data.records import FrameRecord, Prediction, Split
+from angiova.errors import ConfigError, DataError
+from angiova.evaluation.evaluate import Evaluation, evaluate, write_evaluation
+from angiova.inference.predictor import Predictor, load
+from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
+
+
+def evaluate_model(
+    model: Path, dataset: Path, *, split: str, out: Path | None = None, device: str | None = None, batch: int = 4
+) -> Evaluation:
+    """Predict every labelled target of a split, measure, and write the result.
+
+    Args:
+        model: run or checkpoint folder.
+        dataset: data set folder.
+        split: part to evaluate on.
+        out: folder to write; default: RUN/evaluation when `model` is a run.
+        device: where to run; default: the best there is.
+        batch: frames predicted together.
+
+    Raises:
+        ConfigError: an option cannot be used.
+        DataError: the split has no labelled frame.
+    """
+    if split not in list(Split):
+        raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
+    is_run = (model / RUN_NAME).exists()
+    if out is None and not is_run:
+        raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")
+    folder = out if out is not None else model / EVALUATION_DIR
+    manifest = Manifest(dataset)
+    records = [record for record in manifest.records(Split(split)) if record.targets]
+    if not records:
+        raise DataError(f"no labelled frame in split {split!r}", where=dataset, remedy="run `angiova split` first")
+    predictions = list(_with_progress(load(model, device), manifest, records, batch))
+    evaluation = evaluate(manifest, Split(split), predictions)
+    write_evaluation(folder, evaluation, manifest, Split(split), predictions)
+    if is_run and out is None:
+        record = read_run(model)
+        record.evaluations = [EVALUATION_DIR]
+        write_run(model, record)
+    return evaluation
+
+
+def _with_progress(
+    predictor: Predictor, manifest: Manifest, records: list[FrameRecord], batch: int
+) -> Iterator[Prediction]:
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TextColumn("frames, left"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=len(records))
+
+        def counted() -> Iterable[FrameRecord]:
+            for record in records:
+                yield record
+                bar.advance(task)
+
+        yield from predictor.predict(manifest, counted(), batch)

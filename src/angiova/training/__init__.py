@@ -1,0 +1,1 @@
+"""Fine-tuning: the recipe, the run and what it records about itself."""

@@ -1,0 +1,207 @@
+"""What happens around the training steps: progress, metrics on disk, a clean stop, a guard against bad gradients."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from angiova.errors import TrainingError
+
+
+class MetricsFile(TrainerCallback):  # type: ignore[misc]
+    """Appends one JSON line to `metrics.jsonl` for each log line and each validation.
+
+    Args:
+        path: the file; lines of steps after a resumed checkpoint are dropped when training goes on.
+        samples_per_step: examples in one optimizer step over all devices.
+        frames: frames in one pass, to say how many passes are done.
+    """
+
+    def __init__(self, path: Path, samples_per_step: int, frames: int) -> None:
+        self.path, self.samples_per_step, self.frames = path, samples_per_step, frames
+        self._started = time.monotonic()
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Keep the lines up to the step that training goes on from."""
+        kept = [line for line in read_metrics(self.path) if line["optimizer_step"] <= state.global_step]
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Write the line."""
+        logs = logs or {}
+        samples = state.global_step * self.samples_per_step
+        line: dict[str, Any] = {
+            "optimizer_step": state.global_step,
+            "samples_seen": samples,
+            "epoch": samples / self.frames,
+            "seconds": round(time.monotonic() - self._started, 3),
+        }
+        if "loss" in logs:
+            line |= {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm")}
+            line["losses"] = {name.removeprefix("loss_"): v for name, v in logs.items() if name.startswith("loss_")}
+        elif any(name.startswith("eval_") for name in logs):
+            line["validation"] = {n.removeprefix("eval_"): v for n, v in logs.items() if n.startswith("eval_")}
+        else:
+            return
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a `metrics.jsonl`; none if it does not exist. A torn last line is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+class ProgressBar(TrainerCallback):  # type: ignore[misc]
+    """Shows optimizer steps, the current losses and the time left on stderr."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[news]}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("training", news="")
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Start the bar where training starts."""
+        self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
+        self._bar.start()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Show the losses; print each validation on a line of its own."""
+        logs = logs or {}
+        if "loss" in logs:
+            parts = [f"{n.removeprefix('loss_')} {v:.3f}" for n, v in logs.items() if n.startswith("loss_")]
+            self._bar.update(self._task, news="  ".join(parts))
+        elif any(name.startswith("eval_") for name in logs):
+            parts = [f"{n.removeprefix('eval_')} {v:.3f}" for n, v in logs.items() if n.startswith("eval_")]
+            self._bar.console.print(f"step {state.global_step} validation: " + "  ".join(parts))
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Leave the bar as it is."""
+        self._bar.stop()
+
+    def close(self) -> None:
+        """Stop drawing, whatever happened."""
+        self._bar.stop()
+
+
+class CleanStop(TrainerCallback):  # type: ignore[misc]
+    """Turns the first Ctrl-C (or SIGTERM) into "finish this step, save, stop"; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> CleanStop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        Console(stderr=True).print("stopping after this step; press Ctrl-C again to stop at once")
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Ask the Trainer to save and stop."""
+        if self.asked:
+            control.should_save = control.should_training_stop = True
+
+
+class GradientGuard(TrainerCallback):  # type: ignore[misc]
+    """Stops before an optimizer step whose gradients are not finite."""
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Look at the norm of all gradients together."""
+        assert model is not None
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            raise TrainingError(
+                f"gradients are not finite at optimizer step {state.global_step}; the step was not made",
+                remedy="lower optimizer.lr, then go on with --resume from the last checkpoint",
+            )

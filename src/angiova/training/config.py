@@ -1,0 +1,158 @@
+"""The recipe: one set of fields, the same in Python, in YAML and on the command line (`--set field=value`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from angiova.data.augment import AugmentSettings
+from angiova.data.dataset import ExampleSettings
+from angiova.errors import ConfigError
+
+MAX_RECIPE_BYTES = 1_000_000
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """What training starts from: random weights of a preset, or a checkpoint."""
+
+    preset: str | None = Field(None, description="Preset with random weights, e.g. nano.")
+    checkpoint: Path | None = Field(None, description="Checkpoint folder to go on from, instead of a preset.")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if (self.preset is None) == (self.checkpoint is None):
+            raise ValueError("give either preset or checkpoint")
+        return self
+
+
+class DataSettings(_Section):
+    """Which frames are trained on and how they are varied."""
+
+    folder: Path = Field(description="Data set made by `angiova import` or `angiova simulate`, and split.")
+    train_split: Literal["train", "val", "test"] = Field("train", description="Part trained on.")
+    repeats: int = Field(10, ge=1, description="Shuffled passes over the frames.")
+    workers: int | None = Field(None, ge=0, description="Processes that prepare examples; null: one a core, at most 8.")
+    examples: ExampleSettings = Field(default_factory=ExampleSettings, description="What is asked about a frame.")
+    augmentation: AugmentSettings = Field(default_factory=AugmentSettings, description="How frames are varied.")
+
+
+class OptimizerSettings(_Section):
+    """AdamW with linear warm-up and cosine decay to zero."""
+
+    lr: float = Field(3e-4, gt=0, description="Peak learning rate.")
+    lr_scale: dict[str, float] = Field(
+        default_factory=dict, description="Factor on lr for single parts, e.g. {refiner: 3}; parts as in the report."
+    )
+    weight_decay: float = Field(0.05, ge=0, description="Decay of weight matrices; biases and norms have none.")
+    betas: tuple[float, float] = Field((0.9, 0.98), description="Momentum terms of AdamW.")
+    warmup: float = Field(0.05, ge=0, le=1, description="Share of optimizer steps spent warming up.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+
+
+class BatchSettings(_Section):
+    """How many examples make an optimizer step."""
+
+    micro: int = Field(2, ge=1, description="Examples a device holds at once (one micro-step).")
+    accumulation: int = Field(1, ge=1, description="Micro-steps an optimizer step.")
+
+
+class LossWeights(_Section):
+    """Weight of each loss in the sum that is minimised."""
+
+    language: float = Field(1.0, ge=0, description="Cross-entropy of the answer's words.")
+    mask: float = Field(2.0, ge=0, description="Binary cross-entropy of the mask at image resolution.")
+    dice: float = Field(1.0, ge=0, description="Soft Dice of the mask at image resolution.")
+    presence: float = Field(0.2, ge=0, description="Binary cross-entropy of 'the object is in the frame'.")
+    coarse: float = Field(0.5, ge=0, description="Both mask losses of SAM2's low-resolution logits.")
+
+
+class ValidationSettings(_Section):
+    """How training is watched; the best checkpoint is chosen by mean Dice on these frames."""
+
+    split: Literal["train", "val", "test"] = Field("val", description="Part looked at during training.")
+    times: int = Field(4, ge=0, description="How often, spread evenly over the run; 0: never.")
+    frames: int = Field(32, ge=1, description="Most frames looked at, spread over the part.")
+    batch: int = Field(4, ge=1, description="Frames predicted together.")
+
+
+class Recipe(_Section):
+    """Everything that decides how a run goes."""
+
+    output: Path = Field(description="Run folder.")
+    model: ModelSettings
+    data: DataSettings
+    seed: int = Field(0, ge=0, description="Source of all randomness.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the GPU has it.")
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    batch: BatchSettings = Field(default_factory=BatchSettings)
+    losses: LossWeights = Field(default_factory=LossWeights)
+    validation: ValidationSettings = Field(default_factory=ValidationSettings)
+    log_every: int = Field(10, ge=1, description="Optimizer steps between log lines.")
+    tensorboard: bool = Field(True, description="Write TensorBoard files to RUN/tensorboard.")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides such as ``optimizer.lr=1e-4``.
+
+    Relative paths in the recipe are relative to the working directory, as everywhere on the command line.
+
+    Raises:
+        ConfigError: the file cannot be read, or a field is unknown or has a value it cannot have.
+    """
+    values = _read_yaml(path)
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values, where=path)
+
+
+def parse_recipe(values: dict[str, Any], where: object) -> Recipe:
+    """Return the recipe that `values` describe.
+
+    Raises:
+        ConfigError: a field is unknown, missing or has a value it cannot have; it is named.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("; ".join(problems), where=where, remedy="docs/how-to/write-a-recipe.md") from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise ConfigError("too large for a recipe", where=path)
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("recipe not found", where=path, remedy="see the folder recipes/") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"not valid YAML ({error})", where=path) from None
+    if not isinstance(values, dict):
+        raise ConfigError("a recipe is a mapping of fields", where=path)
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"{override!r} has no '='", where="--set", remedy="write --set field=value")
+    *sections, field = name.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{section!r} is not a section", where=f"--set {override}")
+    values[field] = yaml.safe_load(text)

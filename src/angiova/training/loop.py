@@ -1,0 +1,139 @@
+"""The Hugging Face Trainer with Sa2VA's losses, its own validation, and checkpoints that are whole or don't count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from angiova.errors import TrainingError
+from angiova.files import read_json, sha256_file, write_json
+from angiova.model.parts import part_parameters
+
+COMPLETE_NAME = "complete.json"
+VALIDATION_METRIC = "score"
+
+
+class Sa2VATrainer(Trainer):  # type: ignore[misc]
+    """Adds to the Trainer what Sa2VA needs, and nothing else.
+
+    Args:
+        loss_weights: weight of each loss in the sum.
+        lr_scale: factor on the learning rate for single parts of the model.
+        validate: returns metrics of the model as it is; one of them is `VALIDATION_METRIC`.
+    """
+
+    # `compute_loss` returns the mean of a micro-batch, so the Trainer divides by the accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401
+        loss_weights: dict[str, float],
+        lr_scale: dict[str, float],
+        validate: Callable[[], dict[str, float]],
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
+        self._loss_sums: dict[str, Tensor] = {}
+        self._num_summed = 0
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Return the weighted sum of the model's losses, and remember each for the log.
+
+        Raises:
+            TrainingError: the sum is not a finite number; no optimizer step is made with it.
+        """
+        outputs = model(**inputs)
+        total = torch.stack([weight * outputs.losses[name] for name, weight in self._loss_weights.items()]).sum()
+        if not torch.isfinite(total):
+            worst = [name for name, value in outputs.losses.items() if not torch.isfinite(value)]
+            raise TrainingError(
+                f"loss {', '.join(worst) or 'sum'} is not finite at optimizer step {self.state.global_step}",
+                remedy="lower optimizer.lr or use precision: fp32, then go on with --resume from the last checkpoint",
+            )
+        for name, value in outputs.losses.items():
+            self._loss_sums[name] = self._loss_sums.get(name, 0) + value.detach().float()
+        self._num_summed += 1
+        return (total, outputs) if return_outputs else total
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Group the trainable parameters by learning rate and weight decay; biases and norms have no decay."""
+        decayed = set(self.get_decay_parameter_names(self.model))
+        scale_of = {id(p): scale for part, scale in self._lr_scale.items() for p in part_parameters(self.model, part)}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                decay = self.args.weight_decay if name in decayed else 0.0
+                groups.setdefault((scale_of.get(id(parameter), 1.0), decay), []).append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": parameters, "lr": self.args.learning_rate * scale, "weight_decay": decay}
+                for (scale, decay), parameters in groups.items()
+            ],
+            betas=(self.args.adam_beta1, self.args.adam_beta2),
+            fused=self.args.device.type == "cuda",
+        )
+        return self.optimizer
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add each loss, averaged since the last log line, to what the Trainer logs."""
+        if "loss" in logs and self._num_summed:
+            logs |= {f"loss_{name}": float(value) / self._num_summed for name, value in self._loss_sums.items()}
+            self._loss_sums, self._num_summed = {}, 0
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401
+        """Validate with real inference, log the result and return it."""
+        self.model.eval()
+        metrics = {f"eval_{name}": value for name, value in self._validate().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _get_train_sampler(self, *_: Any) -> SequentialSampler:  # noqa: ANN401
+        """Keep the data set's own order: it is shuffled already, the same way on every machine."""
+        return SequentialSampler(self.train_dataset)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last."""
+        super()._save_checkpoint(*args, **kwargs)
+        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.args.should_save:
+            mark_complete(folder)
+
+
+def mark_complete(folder: Path) -> None:
+    """Write the marker that makes a checkpoint count."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != COMPLETE_NAME)
+    listing = {path.name: {"num_bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files}
+    write_json(folder / COMPLETE_NAME, {"files": listing})
+
+
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """Return the complete checkpoints of a run's checkpoint folder, oldest first; half-written ones don't count."""
+    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_complete(path)]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _is_complete(folder: Path) -> bool:
+    if not (folder / COMPLETE_NAME).exists():
+        return False
+    files: dict[str, dict[str, Any]] = read_json(folder / COMPLETE_NAME)["files"]
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == facts["num_bytes"]
+        for name, facts in files.items()
+    )

@@ -1,0 +1,135 @@
+"""Filling in `run.json`: facts measured at the start, during and at the end of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from angiova import __version__
+from angiova.data.manifest import Manifest
+from angiova.data.records import FrameRecord, Split
+from angiova.files import sha256_file
+from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts
+from angiova.training.config import Recipe
+
+NUM_AVERAGED = 5
+
+
+def now() -> str:
+    """Return the date and time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def machine_facts(device: torch.device) -> dict[str, str | int | float | None]:
+    """Return what the machine is."""
+    cuda = device.type == "cuda"
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "angiova": __version__,
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
+        "device_bytes": torch.cuda.get_device_properties(device).total_memory if cuda else None,
+        "num_devices": int(os.environ.get("WORLD_SIZE", "1")),
+        "cpu_cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+
+
+def code_commit() -> str | None:
+    """Return the git commit of the code, marked when there are changes on top; None outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
+    """Return what was trained and validated on."""
+    splits: dict[str, SplitFacts] = {}
+    for name in sorted({recipe.data.train_split, recipe.validation.split}):
+        splits[name] = _split_facts(list(manifest.records(Split(name))))
+    return DataFacts(
+        folder=str(manifest.folder),
+        manifest_sha256=manifest.sha256(),
+        frames_are_independent=manifest.provenance.frames_are_independent,
+        splits=splits,
+    )
+
+
+def loss_facts(lines: list[dict[str, Any]], weights: dict[str, float]) -> dict[str, LossFacts]:
+    """Return each loss's mean over the first and over the last few log lines."""
+    logged = [line["losses"] for line in lines if "losses" in line]
+    if not logged:
+        return {}
+    return {
+        name: LossFacts(
+            weight=weight,
+            first=_mean([values[name] for values in logged[:NUM_AVERAGED]]),
+            last=_mean([values[name] for values in logged[-NUM_AVERAGED:]]),
+        )
+        for name, weight in weights.items()
+    }
+
+
+def checkpoint_facts(
+    run: Path, folder: Path, role: str, optimizer_step: int, validation: dict[str, float]
+) -> Checkpoint:
+    """Return what a checkpoint is: the size of all its files and the hash of its weights."""
+    return Checkpoint(
+        path=str(folder.relative_to(run)),
+        role=role,
+        optimizer_step=optimizer_step,
+        num_bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        sha256=sha256_file(folder / "model.safetensors"),
+        validation=validation,
+    )
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def peak_device_bytes(device: torch.device) -> list[int]:
+    """Return the most memory ever allocated on each device of this process; empty on a CPU."""
+    return [torch.cuda.max_memory_allocated(device)] if device.type == "cuda" else []
+
+
+def _split_facts(records: list[FrameRecord]) -> SplitFacts:
+    patients = {record.patient for record in records}
+    listing = "\n".join(sorted(record.frame_id for record in records))
+    return SplitFacts(
+        frames=len(records),
+        patients=None if None in patients else len(patients),
+        targets=sum(len(record.targets) for record in records),
+        frame_ids_sha256=hashlib.sha256(listing.encode()).hexdigest(),
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(  # noqa: S603  (fixed arguments)
+        ["git", "-C", str(folder), *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    ).stdout.strip()

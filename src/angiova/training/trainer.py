@@ -1,0 +1,256 @@
+"""A training run, told top to bottom."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainingArguments, set_seed
+
+from angiova import __version__
+from angiova.allocator import keep_freed_memory
+from angiova.data.dataset import ExampleDataset
+from angiova.data.manifest import Manifest
+from angiova.data.records import Split
+from angiova.errors import ConfigError, ExitCode, TrainingError
+from angiova.files import write_text
+from angiova.inference.predictor import Predictor, checkpoint_folder, choose_device, load
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.parts import parameter_table
+from angiova.model.presets import build
+from angiova.model.processing import Sa2VAProcessor
+from angiova.run_record import METRICS_NAME, RUN_NAME, Progress, Resources, RunRecord, read_run, write_run
+from angiova.training import record as facts
+from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
+from angiova.training.config import Recipe, dump_recipe
+from angiova.training.loop import VALIDATION_METRIC, Sa2VATrainer, complete_checkpoints
+from angiova.training.validation import validate, validation_records
+
+CHECKPOINTS_DIR = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How many of everything a run has; a micro-step is one forward and backward pass on one device."""
+
+    samples: int
+    optimizer_steps: int
+    samples_per_step: int
+    steps_between_validations: int
+
+
+def train(recipe: Recipe, resume: bool = False) -> ExitCode:
+    """Train as the recipe says and return how it went.
+
+    The run folder is described in `angiova.run_record`. Ctrl-C finishes the step, saves and returns FAILED; with
+    `resume` the run goes on from its last complete checkpoint as if it had not been stopped.
+
+    Raises:
+        ConfigError: the folder holds another run, or there is nothing to resume.
+        TrainingError: a loss or gradient is not finite; `run.json` and the last checkpoint are kept.
+    """
+    started = time.monotonic()
+    keep_freed_memory()
+    set_seed(recipe.seed)
+    run = recipe.output
+    last_checkpoint = _prepare_folder(run, resume)
+    manifest = Manifest(recipe.data.folder)
+    dataset = ExampleDataset(
+        manifest,
+        Split(recipe.data.train_split),
+        recipe.data.repeats,
+        recipe.seed,
+        recipe.data.examples,
+        recipe.data.augmentation,
+    )
+    schedule = plan_schedule(recipe, len(dataset))
+    device = choose_device(recipe.device)
+    model, tokenizer = _starting_model(recipe)
+    freeze_unused(model)
+    processor = Sa2VAProcessor(tokenizer, model.config)
+    record = _start_record(recipe, manifest, model, schedule, device, resume)
+    write_run(run, record)
+
+    watched = validation_records(manifest, recipe.validation) if schedule.steps_between_validations else []
+    predictor = Predictor(model, processor, device)
+    metrics = MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records))
+    progress, stop = ProgressBar(), CleanStop()
+    trainer = Sa2VATrainer(
+        model=model,
+        args=_arguments(recipe, schedule, device),
+        train_dataset=dataset,
+        eval_dataset=watched or None,
+        data_collator=processor.collate,
+        processing_class=tokenizer,
+        callbacks=[metrics, progress, stop, GradientGuard()],
+        loss_weights=recipe.losses.model_dump(),
+        lr_scale=recipe.optimizer.lr_scale,
+        validate=lambda: validate(predictor, manifest, watched, recipe.validation),
+    )
+    for callback in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(callback)
+    record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
+    try:
+        with stop:
+            trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
+        if not stop.asked and _newest_step(run) < trainer.state.global_step:
+            trainer._save_checkpoint(trainer.model, trial=None)
+        status = "stopped" if stop.asked else "finished"
+    except TrainingError:
+        status = "failed"
+        raise
+    finally:
+        progress.close()
+        _finish_record(record, recipe, trainer, status if "status" in locals() else "failed", device, started)
+    return ExitCode.FAILED if stop.asked else ExitCode.DONE
+
+
+def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
+    """Return the run's counts; a last incomplete optimizer step is not made."""
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    per_step = recipe.batch.micro * recipe.batch.accumulation * devices
+    steps = num_samples // per_step
+    if steps == 0:
+        raise ConfigError(
+            f"{num_samples} samples do not fill one optimizer step of {per_step}",
+            where="batch",
+            remedy="raise data.repeats or lower batch.micro and batch.accumulation",
+        )
+    times = recipe.validation.times
+    return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
+
+
+def freeze_unused(model: Sa2VAModel) -> None:
+    """Freeze what no image sample uses, so that it is not counted as trained and costs no optimizer memory.
+
+    These are SAM2's memory, which needs clips, and prompts of points, boxes and masks, which Sa2VA does not use.
+    """
+    sam = model.segmenter
+    unused = [sam.memory_attention, sam.memory_encoder, sam.object_pointer_proj, sam.mask_downsample]
+    unused += [sam.prompt_encoder.mask_embed, sam.prompt_encoder.point_embed]
+    unused += [sam.temporal_positional_encoding_projection_layer]
+    for module in unused:
+        module.requires_grad_(False)
+    for name, parameter in sam.named_parameters(recurse=False):
+        parameter.requires_grad_(name == "no_memory_embedding")
+
+
+def _starting_model(recipe: Recipe) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
+    if recipe.model.preset is not None:
+        return build(recipe.model.preset)
+    assert recipe.model.checkpoint is not None
+    start = load(checkpoint_folder(recipe.model.checkpoint), device="cpu")
+    return start.model.train(), start.processor.tokenizer
+
+
+def _prepare_folder(run: Path, resume: bool) -> Path | None:
+    """Return the checkpoint to go on from, or None for a fresh run."""
+    if not resume:
+        if (run / RUN_NAME).exists():
+            raise ConfigError("folder already holds a run", where=run, remedy="add --resume, or choose another output")
+        run.mkdir(parents=True, exist_ok=True)
+        return None
+    found = complete_checkpoints(run / CHECKPOINTS_DIR)
+    if not found:
+        raise ConfigError("no complete checkpoint to go on from", where=run, remedy="train without --resume")
+    return found[-1]
+
+
+def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> TrainingArguments:
+    bf16 = recipe.precision == "bf16" or (
+        recipe.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    every = schedule.steps_between_validations
+    workers = recipe.data.workers if recipe.data.workers is not None else min(os.cpu_count() or 1, 8)
+    if recipe.tensorboard:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(recipe.output / "tensorboard")
+    return TrainingArguments(
+        output_dir=str(recipe.output / CHECKPOINTS_DIR),
+        max_steps=schedule.optimizer_steps,
+        per_device_train_batch_size=recipe.batch.micro,
+        gradient_accumulation_steps=recipe.batch.accumulation,
+        dataloader_num_workers=workers,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        learning_rate=recipe.optimizer.lr,
+        weight_decay=recipe.optimizer.weight_decay,
+        adam_beta1=recipe.optimizer.betas[0],
+        adam_beta2=recipe.optimizer.betas[1],
+        lr_scheduler_type="cosine",
+        warmup_steps=round(recipe.optimizer.warmup * schedule.optimizer_steps),
+        max_grad_norm=recipe.optimizer.clip,
+        bf16=bf16,
+        use_cpu=device.type == "cpu",
+        logging_steps=recipe.log_every,
+        logging_nan_inf_filter=False,
+        report_to=["tensorboard"] if recipe.tensorboard else [],
+        disable_tqdm=True,
+        eval_strategy="steps" if every else "no",
+        save_strategy="steps" if every else "no",
+        eval_steps=every or None,
+        save_steps=every or schedule.optimizer_steps,
+        save_total_limit=2,
+        load_best_model_at_end=False,
+        metric_for_best_model=VALIDATION_METRIC if every else None,
+        greater_is_better=True if every else None,
+        seed=recipe.seed,
+    )
+
+
+def _start_record(
+    recipe: Recipe, manifest: Manifest, model: Sa2VAModel, schedule: Schedule, device: torch.device, resume: bool
+) -> RunRecord:
+    write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
+    earlier = read_run(recipe.output) if resume else None
+    return RunRecord(
+        angiova_version=__version__,
+        code_commit=facts.code_commit(),
+        command=sys.argv,
+        status="running",
+        started=earlier.started if earlier else facts.now(),
+        machine=facts.machine_facts(device),
+        recipe=recipe.model_dump(mode="json"),
+        seed=recipe.seed,
+        data=facts.data_facts(manifest, recipe),
+        model_preset=recipe.model.preset or str(recipe.model.checkpoint),
+        model_parts=parameter_table(model),
+        progress=Progress(planned_optimizer_steps=schedule.optimizer_steps),
+        resources=earlier.resources if earlier else Resources(),
+        messages=[*earlier.messages, f"resumed {facts.now()}"] if earlier else [],
+    )
+
+
+def _finish_record(
+    record: RunRecord, recipe: Recipe, trainer: Sa2VATrainer, status: str, device: torch.device, started: float
+) -> None:
+    """Write down how far the run came, what it cost and what it left."""
+    state, run = trainer.state, recipe.output
+    lines = read_metrics(run / METRICS_NAME)
+    record.status, record.finished = status, facts.now()
+    record.progress.optimizer_steps = state.global_step
+    record.progress.micro_steps = state.global_step * recipe.batch.accumulation
+    record.progress.samples_seen = record.progress.micro_steps * recipe.batch.micro * trainer.args.world_size
+    record.losses = facts.loss_facts(lines, recipe.losses.model_dump())
+    seconds = record.resources.seconds
+    seconds["training"] = round(seconds.get("training", 0) + time.monotonic() - started - seconds["setup"], 1)
+    record.resources.peak_rss_bytes = max(record.resources.peak_rss_bytes, facts.peak_rss_bytes())
+    record.resources.peak_device_bytes = facts.peak_device_bytes(device)
+    validations = {line["optimizer_step"]: line["validation"] for line in lines if "validation" in line}
+    best_step = max(validations, key=lambda step: validations[step][VALIDATION_METRIC], default=None)
+    record.checkpoints = []
+    for folder in complete_checkpoints(run / CHECKPOINTS_DIR):
+        step = int(folder.name.rpartition("-")[2])
+        role = "best" if step == best_step else "last"
+        record.checkpoints.append(facts.checkpoint_facts(run, folder, role, step, validations.get(step, {})))
+    write_run(run, record)
+
+
+def _newest_step(run: Path) -> int:
+    found = complete_checkpoints(run / CHECKPOINTS_DIR)
+    return int(found[-1].name.rpartition("-")[2]) if found else 0
