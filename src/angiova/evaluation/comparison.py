@@ -25,6 +25,7 @@ ColourImage = npt.NDArray[np.uint8]
 AGREED: Final[Colour] = (86, 180, 233)
 MISSED: Final[Colour] = (240, 228, 66)
 FALSE: Final[Colour] = (213, 94, 0)
+MASK: Final[Colour] = (0, 158, 115)
 
 _PANEL_PX: Final = 512
 _GAP_PX: Final = 8
@@ -63,7 +64,7 @@ def compare(image_HW: GreyImage, target_HW: BoolMask, prediction_HW: BoolMask) -
         (target_HW & ~prediction_HW, MISSED),
         (prediction_HW & ~target_HW, FALSE),
     )
-    panels = [_painted(image_HW), _painted(image_HW, (target_HW, AGREED)), _painted(image_HW, (prediction_HW, AGREED))]
+    panels = [_painted(image_HW), _painted(image_HW, (target_HW, MASK)), _painted(image_HW, (prediction_HW, MASK))]
     return _side_by_side([_shrunk(panel) for panel in (*panels, agreement)])
 
 
