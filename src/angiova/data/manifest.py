@@ -131,8 +131,9 @@ class Manifest:
         """
         image_HW = read_grey(self.image_path(record))
         if image_HW.shape != (record.height, record.width):
+            found = f"{image_HW.shape[0]} x {image_HW.shape[1]}"
             raise DataError(
-                f"image is {image_HW.shape[0]} x {image_HW.shape[1]}, the manifest says {record.height} x {record.width}",
+                f"image is {found}, the manifest says {record.height} x {record.width}",
                 where=self.image_path(record),
                 remedy="the image was changed after the import; import again",
             )
