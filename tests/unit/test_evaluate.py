@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -289,3 +291,8 @@ def test_order_of_predictions_changes_nothing(tmp_path: Path) -> None:
     manifest, answers = eight_frames(tmp_path / "set")
     there, back = evaluate(manifest, Split.TEST, answers), evaluate(manifest, Split.TEST, answers[::-1])
     assert there == back
+
+
+def test_evaluation_and_report_never_load_torch() -> None:
+    code = "import sys, angiova.evaluation.evaluate, angiova.report.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -29,7 +29,7 @@ MASK: Final[Colour] = (0, 158, 115)
 
 _PANEL_PX: Final = 512
 _GAP_PX: Final = 8
-_CAPTION_PX: Final = 64
+_CAPTION_PX: Final = 88
 _INK: Final = (32, 32, 32)
 
 
@@ -104,7 +104,7 @@ def _captioned(panels_HWC: ColourImage, picture: Picture) -> ColourImage:
     height, width = panels_HWC.shape[:2]
     canvas = Image.new("RGB", (width, height + _CAPTION_PX), "white")
     canvas.paste(Image.fromarray(panels_HWC), (0, 0))
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=max(9, min(20, width // 90)))
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=max(9, min(30, width // 70)))
     panel_width = (width + _GAP_PX) // 4
     for index, name in enumerate(("image", "truth", "prediction")):
         pen.text((index * panel_width, height + 6), name, fill=_INK, font=font)
@@ -112,13 +112,13 @@ def _captioned(panels_HWC: ColourImage, picture: Picture) -> ColourImage:
     scores = (
         f"{picture.role}: {picture.frame_id} · {picture.phrase} · Dice {picture.dice:.3f} · clDice {picture.cldice:.3f}"
     )
-    pen.text((0, height + 34), scores, fill=_INK, font=font)
+    pen.text((0, height + 48), scores, fill=_INK, font=font)
     return np.asarray(canvas)
 
 
 def _legend(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, left: int, top: int) -> None:
     for name, colour in (("both", AGREED), ("missed", MISSED), ("false", FALSE)):
-        side = 12
-        pen.rectangle((left, top + 4, left + side, top + 4 + side), fill=colour, outline=_INK)
-        pen.text((left + side + 5, top), name, fill=_INK, font=font)
-        left += side + 18 + int(pen.textlength(name, font=font))
+        side = 18
+        pen.rectangle((left, top + 8, left + side, top + 8 + side), fill=colour, outline=_INK)
+        pen.text((left + side + 7, top), name, fill=_INK, font=font)
+        left += side + 28 + int(pen.textlength(name, font=font))

@@ -29,12 +29,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text cells; the first column names the row, the others are set as numbers where `numeric`."""
+    """A table of text cells.
+
+    Attributes:
+        text_columns: columns set as text, to the left; the others hold numbers, set to the right.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
-    numeric: bool = True
+    text_columns: tuple[int, ...] = (0,)
     kind: Literal["table"] = "table"
 
 

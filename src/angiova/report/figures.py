@@ -18,10 +18,12 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 Item = TypeVar("Item")
 
 INK: Final = "#1f2a33"
+SOFT: Final = "#5b6770"
 FAINT: Final = "#9aa5ad"
 LINE: Final = "#0b6e72"
 CHANCE: Final = "#d55e00"
@@ -56,7 +58,7 @@ class Curve:
         title: what it is.
         steps: optimizer steps.
         values: the quantity at each.
-        mark_ends: write the first and last value at the ends.
+        mark_ends: write the first and last value above it.
     """
 
     title: str
@@ -75,7 +77,9 @@ def curves(panels: Sequence[Curve], x_label: str, name: str) -> str:
         axes.set_title(curve.title)
         axes.set_xlabel(x_label)
         if curve.mark_ends:
-            _mark_ends(axes, curve)
+            ends = f"{curve.values[0]:.4g} → {curve.values[-1]:.4g}"
+            axes.set_title(ends, loc="right", fontsize=8, color=SOFT)
+        axes.yaxis.set_major_formatter("{x:g}")
 
     return _small_multiples(panels, draw, name, columns=3)
 
@@ -140,8 +144,7 @@ def _small_multiples(items: Sequence[Item], draw: Callable[[Any, Item], None], n
     with _drawing(name):
         columns = min(columns, len(items))
         rows = ceil(len(items) / columns)
-        width = 9.0 if columns > 1 else 5.0
-        figure = Figure(figsize=(width, 2.1 * rows), layout="constrained")
+        figure = Figure(figsize=(9.0, 2.1 * rows), layout=ConstrainedLayoutEngine(h_pad=0.1))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, item in zip(panels, items, strict=False):
             draw(axes, item)
@@ -155,14 +158,6 @@ def _thinned(values: Sequence[float]) -> list[float]:
     if len(values) <= _MAX_POINTS:
         return list(values)
     return [float(block.mean()) for block in np.array_split(np.asarray(values, dtype=float), _MAX_POINTS)]
-
-
-def _mark_ends(axes: Any, curve: Curve) -> None:  # noqa: ANN401
-    for index, align in ((0, "left"), (-1, "right")):
-        label = f"{curve.values[index]:.4g}"
-        place = (curve.steps[index], curve.values[index])
-        axes.annotate(label, place, xytext=(0, 5), textcoords="offset points", ha=align, fontsize=8, color=INK)
-    axes.margins(y=0.18)
 
 
 @contextmanager

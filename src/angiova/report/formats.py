@@ -41,11 +41,12 @@ def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.2f} %" if whole else UNKNOWN
 
 
-def spread(value: Spread | None) -> str:
+def spread(value: Spread | None, digits: int = 4) -> str:
     """Write mean ± standard deviation; a single value stands alone."""
     if value is None:
         return UNKNOWN
-    return f"{value.mean:.4f}" if value.sd is None else f"{value.mean:.4f} ± {value.sd:.4f}"
+    mean = f"{value.mean:.{digits}f}"
+    return mean if value.sd is None else f"{mean} ± {value.sd:.{digits}f}"
 
 
 def interval(value: Interval | None) -> str:

@@ -32,7 +32,11 @@ def headline(facts: RunFacts, words: Words) -> Iterator[str]:
     yield evaluated_on(facts.evaluation, words, same_data=facts.same_data)
     if facts.evaluation.split is Split.VAL:
         yield words("headline.chosen")
-    yield from chance_sentences(facts.evaluation, words)
+    if facts.evaluation.is_trustworthy:
+        yield from _result(facts.evaluation, words)
+        yield from chance_sentences(facts.evaluation, words)
+    else:
+        yield words("notice.untrusted")
 
 
 def evaluated_on(evaluation: Evaluation, words: Words, *, same_data: bool) -> str:
@@ -67,8 +71,6 @@ def notices(facts: RunFacts, words: Words) -> Iterator[Notice]:
     """Yield everything that speaks against the figures, worst first."""
     record, evaluation = facts.record, facts.evaluation
     findings = [] if evaluation is None else evaluation.findings
-    if evaluation is not None and not evaluation.is_trustworthy:
-        yield Notice("error", words("notice.untrusted"))
     for severity in Severity:
         yield from (_of_finding(finding, words) for finding in findings if finding.severity is severity)
     if record.data.frames_are_independent:
@@ -82,27 +84,43 @@ def notices(facts: RunFacts, words: Words) -> Iterator[Notice]:
         yield Notice("warning", words("notice.missing", names=", ".join(facts.missing)))
 
 
+def _result(evaluation: Evaluation, words: Words) -> Iterator[str]:
+    """Yield the result of the main kind, if anything was scored."""
+    kind = main_kind(evaluation)
+    if kind is None:
+        return
+    metrics = evaluation.kinds[kind].metrics
+    dice, detail = _mean(metrics["dice"], words, "headline.patients")
+    cldice, _ = _mean(metrics["cldice"], words)
+    name = words(f"kind.{kind}")
+    yield words("headline.result", kind=name[0].upper() + name[1:], dice=dice, cldice=cldice, detail=detail)
+
+
 def _score_cards(evaluation: Evaluation, words: Words) -> Iterator[Card]:
     kind = main_kind(evaluation)
     for metric in ("dice", "cldice") if kind is not None else ():
-        label = words(f"card.{metric}", kind=words(f"kind.{kind}"))
         value, detail = _mean(evaluation.kinds[str(kind)].metrics[metric], words)
-        trusted = evaluation.is_trustworthy
-        yield Card(label, value, detail if trusted else words("card.untrusted"), trusted)
+        yield _score_card(words(f"card.{metric}", kind=words(f"kind.{kind}")), value, detail, evaluation, words)
     if evaluation.chance is not None:
         interval = evaluation.chance.interval
         unit = words(f"unit.{evaluation.chance.unit}")
         detail = words("card.margin_detail", interval=formats.interval(interval), n=interval.n, unit=unit)
-        yield Card(words("card.margin"), f"{evaluation.chance.margin:+.3f}", detail)
+        yield _score_card(words("card.margin"), f"{evaluation.chance.margin:+.3f}", detail, evaluation, words)
 
 
-def _mean(metric: MetricSummary, words: Words) -> tuple[str, str]:
+def _score_card(label: str, value: str, detail: str, evaluation: Evaluation, words: Words) -> Card:
+    trusted = evaluation.is_trustworthy
+    return Card(label, value, detail if trusted else words("card.untrusted"), trusted)
+
+
+def _mean(metric: MetricSummary, words: Words, sentence: str = "card.patients") -> tuple[str, str]:
+    """Return the mean over patients, or over frames where patients are unknown, and what it is a mean of."""
     patient = metric.patient
     if patient is None:
         return f"{metric.frame.mean:.3f}", words("card.frames", n=metric.frame.n)
     if patient.low is None:
         return f"{patient.mean:.3f}", words("card.patients_alone", n=patient.n)
-    return f"{patient.mean:.3f}", words("card.patients", n=patient.n, interval=formats.interval(patient))
+    return f"{patient.mean:.3f}", words(sentence, n=patient.n, interval=formats.interval(patient))
 
 
 def _of_finding(finding: Finding, words: Words) -> Notice:

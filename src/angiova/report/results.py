@@ -31,8 +31,8 @@ def result_sections(facts: RunFacts, words: Words) -> Iterator[Section]:
 def definition_section(evaluation: Evaluation, words: Words) -> Section:
     """Return the definitions that the evaluation itself recorded."""
     header = (words("definitions.name"), words("definitions.text"))
-    rows = tuple(evaluation.definitions.items())
-    return Section(words("definitions.title"), (Table(header, rows, numeric=False),))
+    rows = tuple((name, words.optional(f"definition.{name}") or text) for name, text in evaluation.definitions.items())
+    return Section(words("definitions.title"), (Table(header, rows, text_columns=(0, 1)),))
 
 
 def kind_table(kind: str, group: GroupSummary, words: Words) -> Table:
@@ -84,9 +84,10 @@ def _kinds(evaluation: Evaluation, words: Words) -> Iterator[Block]:
 
 
 def _counts(kind: str, group: GroupSummary, words: Words) -> str:
+    name = words(f"kind.{kind}")
     return words(
         "results.kind",
-        kind=words(f"kind.{kind}"),
+        kind=name[0].upper() + name[1:],
         scored=group.num_scored,
         targets=group.num_targets,
         missed=group.num_missed,
@@ -115,25 +116,26 @@ def _group_row(name: str, group: GroupSummary) -> tuple[str, ...]:
     return (
         name,
         *map(formats.count, counts),
-        formats.spread(None if dice is None else dice.patient),
-        formats.spread(None if dice is None else dice.frame),
-        formats.spread(None if cldice is None else cldice.frame),
+        formats.spread(None if dice is None else dice.patient, digits=3),
+        formats.spread(None if dice is None else dice.frame, digits=3),
+        formats.spread(None if cldice is None else cldice.frame, digits=3),
     )
 
 
 def _segment_row(number: str, group: GroupSummary, chance: float | None) -> tuple[str, ...]:
-    row = _group_row(_segment_label(number), group)
-    return (*row, formats.UNKNOWN if chance is None else f"{chance:.4f}")
+    row = _group_row(segment_label(number), group)
+    return (*row, formats.UNKNOWN if chance is None else f"{chance:.3f}")
 
 
-def _segment_label(number: str) -> str:
+def segment_label(number: str) -> str:
+    """Return a SYNTAX number with its name: 6 proximal LAD."""
     return f"{number} {SEGMENT_NAMES.get(number, '')}".strip()
 
 
 def _segments(evaluation: Evaluation, words: Words) -> Iterator[Block]:
     yield from (Paragraph(text) for text in chance_sentences(evaluation, words))
     bars = [
-        figures.Bar(_segment_label(number), dice.frame.mean, dice.frame.sd, _chance(evaluation, number))
+        figures.Bar(segment_label(number), dice.frame.mean, dice.frame.sd, _chance(evaluation, number))
         for number, group in evaluation.segments.items()
         if (dice := group.metrics.get("dice")) is not None
     ]

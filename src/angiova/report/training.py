@@ -62,7 +62,7 @@ def data_section(facts: RunFacts, words: Words) -> Section:
         for name, s in data.splits.items()
     )
     caption = words("data.caption", folder=data.folder, sha256=data.manifest_sha256)
-    blocks: list[Block] = [Table(header, rows, caption)]
+    blocks: list[Block] = [Table(header, rows, caption, text_columns=(0, 4))]
     if data.frames_are_independent:
         blocks.insert(0, Notice("warning", words("notice.independent")))
     if evaluation is not None:
@@ -85,7 +85,7 @@ def cost_section(record: RunRecord, words: Words) -> Section:
         steps=formats.count(progress.optimizer_steps),
         ratio=formats.UNKNOWN if ratio is None else f"{ratio:.4g}",
     )
-    table = Table((words("cost.what"), words("cost.value")), tuple(rows), numeric=False)
+    table = Table((words("cost.what"), words("cost.value")), tuple(rows), text_columns=(0, 1))
     return Section(words("cost.title"), (Paragraph(units), table))
 
 
@@ -96,7 +96,7 @@ def checkpoint_section(record: RunRecord, words: Words) -> Section:
     names = ("path", "role", "step", "size", "bytes", "validation", "sha256")
     header = tuple(words(f"checkpoints.{name}") for name in names)
     rows = tuple(_checkpoint_row(checkpoint) for checkpoint in record.checkpoints)
-    return Section(words("checkpoints.title"), (Table(header, rows),))
+    return Section(words("checkpoints.title"), (Table(header, rows, text_columns=(0, 1, 5, 6)),))
 
 
 def configuration_section(record: RunRecord, words: Words) -> Section:
@@ -113,8 +113,8 @@ def configuration_section(record: RunRecord, words: Words) -> Section:
     return Section(
         words("configuration.title"),
         (
-            Table(header, run, words("configuration.run"), numeric=False),
-            Table(header, recipe, words("configuration.recipe"), numeric=False),
+            Table(header, run, words("configuration.run"), text_columns=(0, 1)),
+            Table(header, recipe, words("configuration.recipe"), text_columns=(0, 1)),
         ),
     )
 
@@ -124,7 +124,7 @@ def message_section(record: RunRecord, words: Words) -> Section:
     if not record.messages:
         return Section(words("messages.title"), (Paragraph(words("messages.none")),))
     rows = tuple((message,) for message in record.messages)
-    return Section(words("messages.title"), (Table((words("messages.text"),), rows, numeric=False),))
+    return Section(words("messages.title"), (Table((words("messages.text"),), rows),))
 
 
 def _training_figures(lines: Sequence[Line], words: Words) -> Iterator[Figure]:
@@ -135,8 +135,10 @@ def _training_figures(lines: Sequence[Line], words: Words) -> Iterator[Figure]:
     if drawn:
         yield Figure("losses.svg", figures.curves(drawn, words("axis.steps"), "losses"), words("losses.figure"))
     rate = _curve(words("lr.title"), [(line["optimizer_step"], line.get("lr")) for line in lines], mark_ends=False)
-    if rate.values:
-        yield Figure("learning-rate.svg", figures.curves([rate], words("axis.steps"), "rate"), words("lr.figure"))
+    norm = _curve(words("norm.title"), [(line["optimizer_step"], line.get("grad_norm")) for line in lines])
+    drawn = [panel for panel in (rate, norm) if panel.values]
+    if drawn:
+        yield Figure("learning-rate.svg", figures.curves(drawn, words("axis.steps"), "rate"), words("lr.figure"))
 
 
 def _validation_curves(lines: Sequence[Line]) -> list[figures.Curve]:
