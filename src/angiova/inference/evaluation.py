@@ -11,7 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Prediction, Split
 from angiova.errors import ConfigError, DataError
-from angiova.evaluation.evaluate import Evaluation, evaluate, write_evaluation
+from angiova.evaluation.evaluate import evaluate
+from angiova.evaluation.result import Evaluation
+from angiova.evaluation.store import write_evaluation
 from angiova.inference.predictor import Predictor, load
 from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
 
@@ -45,7 +47,7 @@ def evaluate_model(
         raise DataError(f"no labelled frame in split {split!r}", where=dataset, remedy="run `angiova split` first")
     predictions = list(_with_progress(load(model, device), manifest, records, batch))
     evaluation = evaluate(manifest, Split(split), predictions)
-    write_evaluation(folder, evaluation, manifest, Split(split), predictions)
+    write_evaluation(folder, manifest, evaluation, predictions)
     if is_run and out is None:
         record = read_run(model)
         record.evaluations = [EVALUATION_DIR]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from angiova.data import rle
 from angiova.data.manifest import Manifest
-from angiova.data.records import FrameRecord, Split
-from angiova.evaluation.evaluate import evaluate_records
+from angiova.data.records import FrameRecord, Prediction, Split, Target
+from angiova.evaluation.cases import merged_targets
+from angiova.evaluation.overlap import confusion, dice
 from angiova.inference.predictor import Predictor
 from angiova.training.config import ValidationSettings
 from angiova.training.loop import VALIDATION_METRIC
@@ -20,8 +22,25 @@ def validation_records(manifest: Manifest, settings: ValidationSettings) -> list
 def validate(
     predictor: Predictor, manifest: Manifest, records: list[FrameRecord], settings: ValidationSettings
 ) -> dict[str, float]:
-    """Predict and return mean Dice of each kind, and their mean as the score to choose checkpoints by."""
-    predictions = list(predictor.predict(manifest, records, settings.batch))
-    by_kind = evaluate_records(records, predictions)
-    dice = {f"dice_{kind}": value for kind, value in by_kind.items()}
-    return dice | {VALIDATION_METRIC: sum(dice.values()) / max(len(dice), 1)}
+    """Predict and return mean Dice of each kind of target, and their mean as the score to choose checkpoints by.
+
+    Targets that are absent and rightly not found are left out, as in evaluation.
+    """
+    answers = {(p.frame_id, p.phrase): p for p in predictor.predict(manifest, records, settings.batch)}
+    values: dict[str, list[float]] = {}
+    for record in records:
+        for target in merged_targets(record):
+            value = _dice(target, answers[record.frame_id, target.phrase])
+            if value is not None:
+                values.setdefault(f"dice_{target.kind}", []).append(value)
+    means = {name: sum(scores) / len(scores) for name, scores in sorted(values.items())}
+    return means | {VALIDATION_METRIC: sum(means.values()) / max(len(means), 1)}
+
+
+def _dice(target: Target, answer: Prediction) -> float | None:
+    """Return the Dice coefficient, or None when the object is absent and was not found."""
+    if target.mask.is_empty and (answer.mask is None or answer.mask.is_empty):
+        return None
+    if answer.mask is None:
+        return 0.0
+    return dice(confusion(rle.decode(target.mask), rle.decode(answer.mask)))

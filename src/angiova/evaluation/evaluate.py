@@ -1,0 +1,181 @@
+"""Predictions against a data set: every number of the report is made here, from files that stay beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from angiova import __version__
+from angiova.data.manifest import Manifest
+from angiova.data.predictions import read_predictions
+from angiova.data.records import Prediction, Split
+from angiova.errors import ConfigError, DataError
+from angiova.evaluation.cases import METRICS, Answers, Case, Outcome, score_frame
+from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
+from angiova.evaluation.findings import score_findings, split_findings
+from angiova.evaluation.result import Evaluation, GroupSummary, MetricSummary
+from angiova.evaluation.selection import select_pictures
+from angiova.evaluation.statistics import Observation, summarise
+from angiova.evaluation.store import write_evaluation
+
+
+def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]) -> Evaluation:
+    """Measure predictions against every target of one split; frames are read one by one.
+
+    A target without a prediction scores 0 and is counted. Predictions for phrases that nobody labelled on their frame
+    are counted and not scored, since nobody knows whether they are right.
+
+    Raises:
+        DataError: the split has no targets, a prediction is given twice, or one is not of its frame's size.
+    """
+    answers = _answers_by_target(predictions)
+    measured = _measure(manifest, split, answers)
+    cases, patients = measured.cases, _Patients.of(manifest, split)
+    independent = manifest.provenance.frames_are_independent
+    return Evaluation(
+        angiova_version=__version__,
+        dataset=str(manifest.folder),
+        manifest_sha256=manifest.sha256(),
+        split=split,
+        frames_are_independent=independent,
+        num_frames=len({case.frame_id for case in cases}),
+        num_patients=patients.total,
+        num_patients_in_training=patients.in_training,
+        origins=dict(Counter(case.origin.value for case in cases)),
+        num_missing_predictions=sum(not case.answered for case in cases),
+        num_unasked_predictions=len(answers.keys() - {(case.frame_id, case.phrase) for case in cases}),
+        kinds=_by(cases, [case.kind.value for case in cases]),
+        phrases=_by(cases, [case.phrase for case in cases]),
+        segments=_by(cases, [case.segment for case in cases]),
+        challenge_f1=challenge_f1(cases),
+        chance=chance_level(measured.chances),
+        findings=[
+            *score_findings(cases, answers),
+            *split_findings(split, patients.total, patients.in_training, independent),
+        ],
+        pictures=select_pictures(cases),
+        cases=tuple(cases),
+    )
+
+
+def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> Evaluation:
+    """Compute everything again from a data set folder and a predictions file, and write it to the folder `out`.
+
+    Raises:
+        ConfigError: `split` is not train, val or test.
+        DataError: a file is missing or unusable; see also `evaluate`.
+    """
+    if split not in set(Split):
+        raise ConfigError(f"no such split: {split!r}", where="--split", remedy="choose train, val or test")
+    manifest, answers = Manifest(dataset), read_predictions(predictions)
+    evaluation = evaluate(manifest, Split(split), answers)
+    write_evaluation(out, manifest, evaluation, answers)
+    return evaluation
+
+
+def challenge_f1(cases: Sequence[Case]) -> MetricSummary | None:
+    """Return the figure that the ARCADE challenge ranks by, for named segments; None without any.
+
+    F1 (equal to Dice) of each segment, averaged over the segments of an image, then over images. The segments of an
+    image are those present in its target, missed ones scoring 0, and those asked, absent, and yet answered with a mask,
+    which score 0 too. An image without any is in no mean.
+
+    In the challenge the model must also find out *which* segments are there. Here it is asked for the labelled ones,
+    so a segment that was never asked cannot be wrong, and the figure is an upper bound of the challenge's.
+
+    Source: https://arcade.grand-challenge.org/tasks/ ("F1 score will be calculated for each image, and final F1 score
+    of a participant is the average of F1 Scores of all images"); Popov et al., Scientific Data 11:20 (2024).
+    """
+    observations = _observations([case for case in cases if case.segment is not None], "dice")
+    return summarise(observations) if observations else None
+
+
+def summarise_group(cases: Sequence[Case]) -> GroupSummary:
+    """Return counts and the summary of every metric for one or more cases."""
+    scored = [case for case in cases if case.scores is not None]
+    outcomes = Counter(case.outcome for case in cases)
+    patients = {case.patient for case in scored}
+    return GroupSummary(
+        num_targets=len(cases),
+        num_scored=len(scored),
+        num_missed=outcomes[Outcome.MISSED],
+        num_false=outcomes[Outcome.FALSE],
+        num_absent=outcomes[Outcome.ABSENT],
+        num_unanswered=sum(not case.answered for case in cases),
+        num_frames=len({case.frame_id for case in scored}),
+        num_patients=None if None in patients else len(patients),
+        metrics={metric: summarise(_observations(scored, metric)) for metric in METRICS} if scored else {},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    cases: list[Case] = field(default_factory=list)
+    chances: list[FrameChance] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patients:
+    """Patients of a split, and how many of them are in train too; None where a frame has no patient."""
+
+    total: int | None
+    in_training: int | None
+
+    @classmethod
+    def of(cls, manifest: Manifest, split: Split) -> _Patients:
+        table = manifest.scan().select("patient", "split").collect()
+        found = set(table.filter(pl.col("split") == split.value)["patient"])
+        if None in found:
+            return cls(None, None)
+        trained = set(table.filter(pl.col("split") == Split.TRAIN.value)["patient"])
+        return cls(len(found), len(found & trained))
+
+
+def _measure(manifest: Manifest, split: Split, answers: Answers) -> _Measured:
+    measured = _Measured()
+    for record in manifest.records(split):
+        measured.cases.extend(score_frame(record, answers))
+        chance = chance_of_frame(record, answers)
+        if chance is not None:
+            measured.chances.append(chance)
+    if not measured.cases:
+        remedy = "run `angiova split`, or choose another --split"
+        raise DataError(f"no labelled frames in split {split.value!r}", where=manifest.path, remedy=remedy)
+    return measured
+
+
+def _answers_by_target(predictions: Iterable[Prediction]) -> Answers:
+    answers: dict[tuple[str, str], Prediction] = {}
+    for prediction in predictions:
+        key = (prediction.frame_id, prediction.phrase)
+        if key in answers:
+            raise DataError("two predictions for one phrase", where=": ".join(key), remedy="predict into a new folder")
+        answers[key] = prediction
+    return answers
+
+
+def _by(cases: Sequence[Case], names: Sequence[str | None]) -> dict[str, GroupSummary]:
+    """Summarise groups of cases of the same name, in order of the names; None belongs to no group."""
+    groups: dict[str, list[Case]] = {}
+    for case, name in zip(cases, names, strict=True):
+        if name is not None:
+            groups.setdefault(name, []).append(case)
+    return {name: summarise_group(groups[name]) for name in sorted(groups, key=_natural)}
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Sort SYNTAX numbers as 2 < 10 < 10a, and other names by the alphabet."""
+    digits = name[:2] if name[:2].isdigit() else name[:1]
+    return (int(digits) if digits.isdigit() else 0, name)
+
+
+def _observations(cases: Sequence[Case], metric: str) -> list[Observation]:
+    return [
+        Observation(case.frame_id, case.run, case.patient, case.scores[metric])
+        for case in cases
+        if case.scores is not None
+    ]

@@ -1,0 +1,97 @@
+"""What makes a set of scores impossible to believe, or less than it seems.
+
+The first report that this package's first user was given had every metric at 1.0000 ± 0.0000. These findings are errors
+so that such a table never again stands without its explanation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from angiova.data.records import Finding, Severity, Split, TargetKind
+from angiova.evaluation.cases import Answers, Case, Outcome
+
+
+def score_findings(cases: Sequence[Case], answers: Answers) -> list[Finding]:
+    """Return what is impossible or doubtful in the scores and answers themselves."""
+    return [
+        *_of_kinds(cases),
+        *_identical_answers(cases, answers),
+        *_copied_targets(cases),
+        *_no_answer_found_anything(cases),
+        *_missing_answers(cases),
+    ]
+
+
+def split_findings(
+    split: Split, num_patients: int | None, num_patients_in_training: int | None, frames_are_independent: bool
+) -> list[Finding]:
+    """Return what limits the meaning of the scores: patients unknown, too few, or seen in training."""
+    findings = []
+    if split is Split.TRAIN:
+        message = "these frames were trained on; the figures say nothing about other patients"
+        findings.append(Finding("evaluated-on-train", Severity.WARNING, split.value, message, "evaluate on test"))
+    elif num_patients_in_training:
+        message = f"{num_patients_in_training} patients of this split also have frames in train"
+        findings.append(Finding("patients-trained-on", Severity.ERROR, split.value, message, "split again, by patient"))
+    if num_patients is None:
+        stated = "; the user stated that frames are independent" if frames_are_independent else ""
+        message = (
+            f"frames without patient id{stated}: no figure per patient can be given, intervals would be too narrow"
+        )
+        findings.append(Finding("no-patient-ids", Severity.WARNING, split.value, message, "import with patient ids"))
+    elif num_patients < 2:
+        message = "one patient: no interval can be given"
+        findings.append(Finding("one-patient", Severity.WARNING, split.value, message, "evaluate on more patients"))
+    return findings
+
+
+def _of_kinds(cases: Sequence[Case]) -> Iterator[Finding]:
+    for kind in TargetKind:
+        values = [case.scores["dice"] for case in cases if case.kind is kind and case.scores is not None]
+        if values and min(values) == 1.0:
+            message = f"all {len(values)} scores are perfect (Dice exactly 1)"
+            yield _impossible("scores-perfect", kind.value, message)
+        elif len(values) > 1 and min(values) == max(values):
+            message = f"all {len(values)} scores are the same (Dice {values[0]:.4f})"
+            yield _impossible("scores-constant", kind.value, message)
+
+
+def _identical_answers(cases: Sequence[Case], answers: Answers) -> Iterator[Finding]:
+    frames_of: dict[str, list[str]] = {}
+    for case in cases:
+        frames_of.setdefault(case.phrase, []).append(case.frame_id)
+    for phrase, frame_ids in frames_of.items():
+        given = [answers.get((frame_id, phrase)) for frame_id in dict.fromkeys(frame_ids)]
+        masks = {None if answer is None else answer.mask for answer in given}
+        mask = next(iter(masks))
+        if len(given) > 1 and len(masks) == 1 and mask is not None and not mask.is_empty:
+            message = f"the same mask was predicted on all {len(given)} frames"
+            yield _impossible("predictions-identical", phrase, message)
+
+
+def _copied_targets(cases: Sequence[Case]) -> Iterator[Finding]:
+    if all(case.is_identical for case in cases) and any(case.counts.tp for case in cases):
+        message = f"on all {len(cases)} targets the prediction equals the target in every pixel"
+        yield _impossible("prediction-is-target", "predictions", message)
+
+
+def _no_answer_found_anything(cases: Sequence[Case]) -> Iterator[Finding]:
+    present = [case for case in cases if case.counts.tp + case.counts.fn]
+    if present and all(case.outcome is Outcome.MISSED for case in present):
+        message = f"all {len(present)} targets were missed"
+        remedy = "look at the predictions; the model or its checkpoint is not usable"
+        yield Finding("nothing-found", Severity.ERROR, "predictions", message, remedy)
+
+
+def _missing_answers(cases: Sequence[Case]) -> Iterator[Finding]:
+    missing = [case for case in cases if not case.answered]
+    if missing:
+        message = f"{len(missing)} of {len(cases)} targets have no prediction; each was scored 0"
+        where = f"{missing[0].frame_id}: {missing[0].phrase}"
+        yield Finding("predictions-missing", Severity.WARNING, where, message, "predict the missing frames")
+
+
+def _impossible(code: str, where: str, message: str) -> Finding:
+    remedy = "do not use these figures; check what was compared with what"
+    return Finding(code, Severity.ERROR, where, message, remedy)

@@ -1,0 +1,220 @@
+"""Sentences about the evaluation, English beside Chinese; `definition.*` in English are those of evaluation.json."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
+    "title": ("Training and evaluation report", "训练与评估报告"),
+    "subtitle": (
+        "Run {run} · {preset} · started {started} · angiova {version}",
+        "运行 {run} · {preset} · 开始于 {started} · angiova {version}",
+    ),
+    "footer": (
+        "Research use only; not a medical device. Every figure comes from run.json, metrics.jsonl and evaluation/ of "
+        "the run folder; nothing was added by hand.",
+        "仅供科研使用，不是医疗器械。所有数字均来自运行目录中的 run.json、metrics.jsonl 和 evaluation/，"
+        "没有任何手工添加。",
+    ),
+    # headline
+    "headline.model": (
+        "A Sa2VA model (preset {preset}) of {total} parameters, {trainable} of them trained ({share}).",
+        "Sa2VA 模型（预设 {preset}），共 {total} 个参数，其中 {trainable} 个参与训练（{share}）。",
+    ),
+    "headline.unseen": (
+        "Evaluated on {frames} frames of {patients} patients ({split} split) that it was never trained on.",
+        "在 {patients} 名从未参与训练的患者的 {frames} 帧图像（{split} 集）上评估。",
+    ),
+    "headline.chosen": (
+        "The validation split served to choose the checkpoint, so its figures flatter.",
+        "验证集用于挑选检查点，因此其数字偏乐观。",
+    ),
+    "headline.trained": (
+        "Evaluated on {frames} frames of the {split} split, of which {patients} patients were trained on.",
+        "在 {split} 集的 {frames} 帧图像上评估，其中 {patients} 名患者参与过训练。",
+    ),
+    "headline.trainsplit": (
+        "Evaluated on {frames} frames that it was trained on; this says nothing about new patients.",
+        "在 {frames} 帧训练图像上评估；这不能说明模型对新患者的表现。",
+    ),
+    "headline.frames": (
+        "Evaluated on {frames} frames of the {split} split. Patients are unknown, so nobody can say that none was "
+        "trained on.",
+        "在 {split} 集的 {frames} 帧图像上评估。患者身份未知，无法保证其中没有参与过训练的患者。",
+    ),
+    "headline.otherdata": (
+        "Evaluated on {frames} frames of a data set other than the one trained on; whether they share patients was not "
+        "checked.",
+        "在另一个数据集的 {frames} 帧图像上评估；未检查两个数据集是否有相同患者。",
+    ),
+    "headline.none": (
+        "Not evaluated. Nothing is known about how well this model segments.",
+        "未评估。该模型的分割效果未知。",
+    ),
+    "headline.result": (
+        "{kind}: mean Dice {dice}, mean clDice {cldice}; {detail}.",
+        "{kind}：平均 Dice {dice}，平均 clDice {cldice}；{detail}。",
+    ),
+    "headline.margin": (
+        "Asked for a named segment, its mask agrees with that segment by Dice {asked}; with the masks for other names "
+        "the agreement is {chance} (chance level). The margin is {margin}, 95 % interval {interval}.",
+        "要求分割某一命名节段时，掩膜与该节段的 Dice 为 {asked}；用其他节段名得到的掩膜 Dice 为 {chance}（随机水平）。"
+        "差值为 {margin}，95% 置信区间 {interval}。",
+    ),
+    "headline.nomargin": (
+        "This margin is not shown to be above 0: nothing proves that the model follows the name it is asked for.",
+        "该差值未被证明大于 0：没有证据表明模型遵循所要求的节段名称。",
+    ),
+    # cards
+    "card.dice": ("Dice, {kind}", "Dice，{kind}"),
+    "card.cldice": ("clDice, {kind}", "clDice，{kind}"),
+    "card.patients": ("mean over {n} patients, 95 % interval {interval}", "{n} 名患者均值，95% 置信区间 {interval}"),
+    "headline.patients": (
+        "means over {n} patients, 95 % interval of Dice {interval}",
+        "{n} 名患者均值，Dice 的 95% 置信区间 {interval}",
+    ),
+    "card.patients_alone": ("mean over {n} patients, no interval", "{n} 名患者均值，无置信区间"),
+    "card.frames": ("mean over {n} frames; no patient level", "{n} 帧均值；无患者层面结果"),
+    "card.margin": ("Margin over chance, named segments", "命名节段超出随机水平"),
+    "card.margin_detail": ("95 % interval {interval} over {n} {unit}", "95% 置信区间 {interval}（{n} {unit}）"),
+    "card.untrusted": ("do not use: see the errors above", "不可使用：见上方错误"),
+    "card.parameters": ("Parameters trained", "训练参数"),
+    "card.parameters_detail": ("of {total} in the whole model", "整个模型共 {total}"),
+    "card.time": ("Wall time", "总用时"),
+    "card.time_detail": ("{steps} optimizer steps", "{steps} 个优化步"),
+    "unit.patient": ("patients", "名患者"),
+    "unit.frame": ("frames", "帧"),
+    # notices
+    "notice.untrusted": ("These figures cannot be trusted.", "这些数字不可信。"),
+    "notice.finding": ("{title} {where}: {message}. {remedy}", "{title} {where}：{message}。{remedy}"),
+    "notice.status": (
+        "The run did not finish: its status is {status}. {done} of {planned} optimizer steps were taken.",
+        "运行未完成：状态为 {status}，完成 {done} / {planned} 个优化步。",
+    ),
+    "notice.independent": (
+        "Frames were split without patient ids, on the user's statement that frames are independent. Frames of one "
+        "patient may lie in training and test: the result may be too good, and intervals too narrow.",
+        "由于用户声明各帧相互独立，数据在没有患者编号的情况下划分。同一患者的帧可能同时出现在训练集和测试集："
+        "结果可能偏高，置信区间可能偏窄。",
+    ),
+    "notice.simulated": (
+        "{n} of {total} evaluated targets are simulated. They show that the procedure works and say nothing about "
+        "patients.",
+        "{total} 个评估目标中有 {n} 个为模拟数据。它们只证明流程可行，不能说明对真实患者的效果。",
+    ),
+    "notice.pseudo": (
+        "{n} of {total} evaluated targets were made by another model, not drawn by a person: agreement with them is "
+        "not correctness.",
+        "{total} 个评估目标中有 {n} 个由其他模型生成而非人工标注：与其一致不代表正确。",
+    ),
+    "notice.missing": ("Missing from the run folder: {names}", "运行目录中缺少：{names}"),
+    # findings
+    "finding.scores-perfect": ("Perfect scores,", "得分全部为满分，"),
+    "finding.scores-constant": ("Constant scores,", "得分全部相同，"),
+    "finding.predictions-identical": ("Identical predictions,", "预测全部相同，"),
+    "finding.prediction-is-target": ("Predictions equal to the targets,", "预测与标注完全一致，"),
+    "finding.nothing-found": ("Nothing found,", "未分割出任何目标，"),
+    "finding.predictions-missing": ("Missing predictions,", "缺少预测，"),
+    "finding.patients-trained-on": ("Patients trained on,", "评估患者参与过训练，"),
+    "finding.evaluated-on-train": ("Evaluated on the training split,", "在训练集上评估，"),
+    "finding.no-patient-ids": ("No patient ids,", "没有患者编号，"),
+    "finding.one-patient": ("One patient,", "只有一名患者，"),
+    # results
+    "results.title": ("Evaluation", "评估结果"),
+    "results.none": (
+        "Not evaluated. Run `angiova eval` to measure this model on held-out patients.",
+        "未评估。请运行 `angiova eval`，在留出患者上测量该模型。",
+    ),
+    "results.how": (
+        "Frames are averaged within a run, runs within a patient; the interval is Student's t over patients, because "
+        "frames of one patient resemble each other. A missed or false target scores 0 in every metric; one that is "
+        "rightly left empty is counted and enters no mean.",
+        "先在每次造影内对帧取平均，再在患者内对各次造影取平均；由于同一患者的帧相似，"
+        "置信区间按患者用 Student t 分布计算。漏检或误检的目标所有指标记 0；正确判为不存在的目标只计数，不进入均值。",
+    ),
+    "results.kind": (
+        "{kind}: {scored} of {targets} targets in the means; {missed} missed, {false} false, {absent} rightly empty, "
+        "{unanswered} without any answer.",
+        "{kind}：{targets} 个目标中 {scored} 个进入均值；漏检 {missed}，误检 {false}，正确为空 {absent}，"
+        "无回答 {unanswered}。",
+    ),
+    "results.metric": ("Metric", "指标"),
+    "results.patient": ("Patients: mean ± sd", "患者层面：均值 ± 标准差"),
+    "results.interval": ("95 % interval", "95% 置信区间"),
+    "results.n": ("n", "n"),
+    "results.frame": ("Frames: mean ± sd", "帧层面：均值 ± 标准差"),
+    "segments.title": ("Named segments (SYNTAX)", "命名节段（SYNTAX）"),
+    "segments.number": ("Segment", "节段"),
+    "segments.targets": ("Targets", "目标数"),
+    "segments.missed": ("Missed", "漏检"),
+    "segments.false": ("False", "误检"),
+    "segments.absent": ("Absent", "为空"),
+    "segments.dice_patient": ("Dice, patients", "Dice（患者）"),
+    "segments.dice_frame": ("Dice, frames", "Dice（帧）"),
+    "segments.cldice": ("clDice, frames", "clDice（帧）"),
+    "segments.chance": ("Chance", "随机水平"),
+    "segments.caption": (
+        "Dice of each named segment. Chance: Dice with the masks predicted for the other segments of the same frame.",
+        "各命名节段的 Dice。随机水平：用同一帧其他节段的预测掩膜计算的 Dice。",
+    ),
+    "segments.challenge": (
+        "ARCADE's figure (F1 averaged over the segments of an image, then over images): {value} over {n} images. Here "
+        "the model was asked for the labelled segments only, so this is an upper bound of the challenge's figure.",
+        "ARCADE 挑战赛指标（先对一幅图像内各节段的 F1 取平均，再对图像取平均）：{value}（{n} 幅图像）。"
+        "此处只要求模型分割已标注的节段，因此它是挑战赛指标的上限。",
+    ),
+    "segments.bars": (
+        "Mean Dice of each segment over frames, one standard deviation, and the chance level (diamond).",
+        "各节段帧平均 Dice、一个标准差以及随机水平（菱形）。",
+    ),
+    "segments.axis": ("Dice", "Dice"),
+    "segments.chance_label": ("chance level", "随机水平"),
+    "phrases.caption": ("By phrase asked", "按提示语"),
+    "phrases.phrase": ("Phrase", "提示语"),
+    "histograms.title": ("Distributions", "分布"),
+    "histograms.caption": (
+        "Distribution of each metric over targets of kind {kind}; the dashed line is the mean over targets.",
+        "{kind} 各目标的指标分布；虚线为目标均值。",
+    ),
+    "histograms.axis": ("targets", "目标数"),
+    "pictures.title": ("Comparison pictures", "对比图"),
+    "pictures.how": (
+        "Best, median and worst by Dice, and two at random with a fixed seed: nobody chose them. From left to right: "
+        "image, truth, prediction, agreement (blue: both; yellow: missed; red-orange: false).",
+        "按 Dice 选出的最佳、中位、最差各一例，另按固定种子随机选两例，均非人为挑选。从左到右：原图、标注、预测、"
+        "一致性（蓝：一致；黄：漏检；橙红：误检）。",
+    ),
+    "picture.best": ("Best", "最佳"),
+    "picture.median": ("Median", "中位"),
+    "picture.worst": ("Worst", "最差"),
+    "picture.random": ("Random", "随机"),
+    "picture.caption": (
+        "{role}: {frame}, {phrase}. Dice {dice}, clDice {cldice}",
+        "{role}：{frame}，{phrase}。Dice {dice}，clDice {cldice}",
+    ),
+    "kind.vessel_tree": ("vessel tree", "血管树"),
+    "kind.segment": ("named segments", "命名节段"),
+    "kind.stenosis": ("stenosis", "狭窄"),
+    "kind.catheter": ("catheter", "导管"),
+    "kind.other": ("other", "其他"),
+    # definitions
+    "definitions.title": ("Definitions", "定义"),
+    "definitions.name": ("Name", "名称"),
+    "definitions.text": ("Definition", "定义"),
+    "definition.dice": ("", "2 TP / (2 TP + FP + FN)，按整幅图像像素统计；又称 F1"),
+    "definition.iou": ("", "TP / (TP + FP + FN)，交并比"),
+    "definition.precision": ("", "TP / (TP + FP)，精确率"),
+    "definition.recall": ("", "TP / (TP + FN)，召回率"),
+    "definition.specificity": ("", "TN / (TN + FP)，特异度"),
+    "definition.accuracy": ("", "(TP + TN) / 全部像素，准确率"),
+    "definition.cldice": ("", "两个硬骨架各自落在对方掩膜内比例的调和平均（Shit 等，CVPR 2021）"),
+    "definition.empty": ("", "标注与回答均为空：只计数，不进入均值；漏检、误检或无回答：所有指标记 0"),
+    "definition.frame": ("", "先对一帧内各目标取平均，再计算各帧的均值与样本标准差"),
+    "definition.patient": (
+        "",
+        "先在每次造影内对帧取平均，再在患者内对造影取平均；患者间的均值、样本标准差和 Student t 95% 置信区间，"
+        "不截断到 0..1",
+    ),
+    "definition.challenge_f1": ("", "每个被要求的命名节段的 Dice，先在图像内平均，再对图像平均"),
+    "definition.chance": ("", "某命名节段的标注与同一帧其他节段回答之间的 Dice"),
+}
