@@ -173,9 +173,7 @@ def extra_lines(project: str = "angiova") -> Iterator[Line]:
         names = [r.name for r in wanted if r.marker is not None and r.marker.evaluate({"extra": extra})]
         missing = sorted(name for name in names if name != project and not _is_installed(name))
         if missing:
-            yield Line(
-                Status.NOTE, f"extra {extra}: without {', '.join(missing)}", f"pip install '{project}[{extra}]'"
-            )
+            yield Line(Status.NOTE, f"extra {extra}: without {', '.join(missing)}", f"pip install '{project}[{extra}]'")
         else:
             yield Line(Status.OK, f"extra {extra}")
 

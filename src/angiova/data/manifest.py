@@ -24,6 +24,8 @@ from angiova.files import atomic_path, read_json, sha256_file, write_json
 FORMAT: Final = "angiova-dataset/1"
 MANIFEST_NAME: Final = "manifest.parquet"
 DATASET_NAME: Final = "dataset.json"
+# Readers hold whole row groups: small ones keep 50,000 frames with 4 kB of masks each below 100 MB instead of 230 MB.
+ROWS_A_GROUP: Final = 1024
 
 _TARGET_TYPE: Final = pl.Struct(
     [pl.Field(name, pl.String) for name in ("phrase", "kind", "counts", "origin", "observer", "segment")]
@@ -183,7 +185,9 @@ class ManifestWriter:
         """Join the parts, write the description last, and return the finished manifest."""
         self._flush()
         with atomic_path(self.folder / MANIFEST_NAME) as partial:
-            pl.concat([pl.scan_parquet(part) for part in self._parts]).sink_parquet(partial)
+            pl.concat([pl.scan_parquet(part) for part in self._parts]).sink_parquet(
+                partial, row_group_size=ROWS_A_GROUP
+            )
         _write_description(self.folder, self._provenance, len(self._seen))
         return Manifest(self.folder)
 
@@ -214,7 +218,7 @@ def assign_splits(manifest: Manifest, split_of: Mapping[str, Split], frames_are_
     splits = [split_of.get(frame_id) for frame_id in table["frame_id"]]
     column = pl.Series("split", [None if s is None else s.value for s in splits], dtype=pl.String)
     with atomic_path(manifest.path) as partial:
-        table.with_columns(column).write_parquet(partial)
+        table.with_columns(column).write_parquet(partial, row_group_size=ROWS_A_GROUP)
     provenance = Provenance(**{**asdict(manifest.provenance), "frames_are_independent": frames_are_independent})
     _write_description(manifest.folder, provenance, manifest.num_frames)
 
