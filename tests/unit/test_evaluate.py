@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from angiova.data import rle
 from angiova.data.manifest import Manifest, Provenance, write_dataset
@@ -285,6 +289,38 @@ def test_a_damaged_evaluation_is_refused_by_name(tmp_path: Path) -> None:
         read_evaluation(tmp_path)
     with pytest.raises(DataError, match=r"frames\.csv"):
         read_frames(tmp_path)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32 - 1))
+def test_whole_evaluation_equals_a_plain_one(tmp_path: Path, seed: int) -> None:
+    """A second implementation: sets of pixels, no RLE, no shared code, the table of empties written out again."""
+    random = np.random.default_rng(seed)
+    folder = tmp_path / str(uuid4())
+    dices: dict[str, dict[int, list[float]]] = {}
+    records: list[FrameRecord] = []
+    answers: list[Prediction] = []
+    for index in range(8):
+        pair = [random.random((SIDE, SIDE)) < 0.3 * random.integers(0, 2) for _ in range(2)]
+        name, patient, run = f"f{index}", f"P{random.integers(3)}", int(random.integers(2))
+        record = frame(name, [tree(rle.encode(pair[0]))], patient)
+        records.append(replace(record, run=f"{patient}-{run}"))
+        is_answered = bool(random.random() < 0.8)
+        answers += [answer(name, rle.encode(pair[1]))] if is_answered else []
+        truth, found = (set(np.flatnonzero(mask).tolist()) for mask in pair)
+        found = found if is_answered else set()
+        if truth or found or not is_answered:
+            overlap = 2 * len(truth & found) / (len(truth) + len(found)) if truth and found else 0.0
+            dices.setdefault(patient, {}).setdefault(run, []).append(overlap)
+    group = evaluate(dataset(folder, records), Split.TEST, answers).kinds["vessel_tree"]
+    patients = [np.mean([np.mean(values) for values in runs.values()]) for runs in dices.values()]
+    every = [value for runs in dices.values() for values in runs.values() for value in values]
+    assert group.num_scored == len(every)
+    if every:
+        summary = group.metrics["dice"]
+        assert summary.frame.mean == pytest.approx(np.mean(every))
+        assert summary.patient is not None
+        assert summary.patient.mean == pytest.approx(np.mean(patients))
 
 
 def test_order_of_predictions_changes_nothing(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def _coco(answers: Sequence[dict[str, Any]], prompts: Sequence[str]) -> dict[str
     for image_id, entry in enumerate(answers, start=1):
         for category_id, row in enumerate(entry["prompts"], start=1):
             for mask in row["masks"]:
-                encoded = rle.Rle(*mask["rle"]["size"], mask["rle"]["counts"])
+                height, width = mask["rle"]["size"]
+                encoded = rle.Rle(height, width, mask["rle"]["counts"])
                 annotations.append(
                     {
                         "id": len(annotations) + 1,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.internvl.configuration_internvl import InternVLConfig
-from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig, Sam2VideoMaskDecoderConfig
 
 MaskSelection = Literal["single", "best_iou"]
 
@@ -39,7 +39,7 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
     def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401
         """Turn the sub-configurations of a loaded JSON file back into objects."""
         self.vlm_config = _as_config(InternVLConfig, self.vlm_config)
-        self.segmenter_config = _as_config(Sam2VideoConfig, self.segmenter_config)
+        self.segmenter_config = _segmenter_config(self.segmenter_config)
         super().__post_init__(**kwargs)
 
     @property
@@ -63,6 +63,13 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
         vision = self.vlm_config.vision_config  # type: ignore[union-attr]
         side = (self.tile_px // vision.patch_size[0]) * self.vlm_config.downsample_ratio  # type: ignore[union-attr]
         return int(side) ** 2
+
+
+def _segmenter_config(value: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:
+    # transformers 5.17 reads a stored mask decoder as a prompt encoder; right from 5.23 on at the latest.
+    if isinstance(value, dict) and isinstance(value.get("mask_decoder_config"), dict):
+        value = value | {"mask_decoder_config": Sam2VideoMaskDecoderConfig(**value["mask_decoder_config"])}
+    return _as_config(Sam2VideoConfig, value)
 
 
 def _as_config(config_class: type, value: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:

@@ -7,6 +7,7 @@ inference all call it; a test compares them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from angiova.model.refiner import Refiner
 from angiova.model.segmenter import decode_objects, encode_frames
 
 IGNORED_LABEL = -100
+# An untrained model may answer with dozens of `[SEG]` tokens; decoding in parts bounds the memory they take.
+OBJECTS_AT_ONCE = 32
 
 
 class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
@@ -119,10 +122,22 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
                 size = frames.sizes[frame_of_object[members[0]]]
                 logits_GHW = nn.functional.interpolate(coarse_G1hw, size=size, mode="bilinear").squeeze(1)
             else:
-                detail_GCHW = torch.cat([frames.detail_1CHW[frame_of_object[index]] for index in members])
-                logits_GHW = self.refiner(detail_GCHW, decoded.tokens_NC[objects_G], coarse_G1hw)
+                tokens_GC = decoded.tokens_NC[objects_G]
+                logits_GHW = self._refine(frames, [frame_of_object[i] for i in members], tokens_GC, coarse_G1hw)
             groups.append(MaskGroup(objects_G, logits_GHW))
         return MaskOutput(groups, decoded.logits_N1hw, decoded.presence_N, decoded.predicted_iou_N)
+
+    def _refine(
+        self, frames: EncodedFrames, frame_of_object: Sequence[int], tokens_GC: Tensor, coarse_G1hw: Tensor
+    ) -> Tensor:
+        """Refine the logits of objects whose images have one size; consecutive objects of a frame share its detail."""
+        assert self.refiner is not None
+        maps, start = [], 0
+        for frame, members in groupby(frame_of_object):
+            count = len(list(members))
+            maps.append(self.refiner.mix(frames.detail_1CHW[frame], tokens_GC[start : start + count]))
+            start += count
+        return self.refiner.fuse(torch.cat(maps), coarse_G1hw)
 
     @torch.no_grad()
     def generate(
@@ -162,7 +177,13 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             states_BLH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)
             frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]
             frames = self.encode_frames(segmenter_pixels, images)
-            masks = self.decode_masks(frames, states_BLH[is_seg_BL], frame_of_object_N)
+            states_NH = states_BLH[is_seg_BL]
+            masks = MaskOutput.joined(
+                self.decode_masks(frames, states, frame_of)
+                for states, frame_of in zip(
+                    states_NH.split(OBJECTS_AT_ONCE), frame_of_object_N.split(OBJECTS_AT_ONCE), strict=True
+                )
+            )
         kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]
         return Sa2VAGeneration(kept, masks, is_seg_BL.sum(dim=1).tolist())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -38,6 +40,21 @@ class MaskOutput:
     coarse_N1hw: Tensor
     presence_N: Tensor
     predicted_iou_N: Tensor
+
+    @classmethod
+    def joined(cls, parts: Iterable[MaskOutput]) -> MaskOutput:
+        """Return the objects of several outputs as one, in order."""
+        outputs = list(parts)
+        groups, start = [], 0
+        for output in outputs:
+            groups += [MaskGroup(group.objects_G + start, group.logits_GHW) for group in output.groups]
+            start += len(output.presence_N)
+        return cls(
+            groups,
+            torch.cat([output.coarse_N1hw for output in outputs]),
+            torch.cat([output.presence_N for output in outputs]),
+            torch.cat([output.predicted_iou_N for output in outputs]),
+        )
 
     def logits_of(self) -> list[Tensor]:
         """Return the final logits, (H, W) each, in the order of the objects."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from transformers import PreTrainedTokenizerBase
 from transformers.models.internvl.configuration_internvl import InternVLConfig
-from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig, Sam2VideoMaskDecoderConfig
 
 from angiova.data.prompts import tokenizer_corpus
 from angiova.errors import ConfigError
@@ -106,13 +106,13 @@ def _nano_segmenter() -> Sam2VideoConfig:
     return Sam2VideoConfig(
         vision_config=vision,
         prompt_encoder_config={"hidden_size": size, "image_size": side},
-        mask_decoder_config={
-            "hidden_size": size,
-            "mlp_dim": 4 * size,
-            "num_attention_heads": 4,
-            "iou_head_hidden_dim": size,
-            "dynamic_multimask_via_stability": False,
-        },
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(
+            hidden_size=size,
+            mlp_dim=4 * size,
+            num_attention_heads=4,
+            iou_head_hidden_dim=size,
+            dynamic_multimask_via_stability=False,
+        ),
         image_size=side,
         initializer_range=NANO_INITIALIZER_RANGE,
         memory_attention_hidden_size=size,

@@ -92,17 +92,21 @@ class Refiner(nn.Module):
             nn.Conv2d(OBJECT_MAPS + 1, FUSION_WIDTH, 3, padding=1), nn.GELU(), nn.Conv2d(FUSION_WIDTH, 1, 1)
         )
 
-    def forward(self, detail_NCHW: Tensor, prompts_NP: Tensor, coarse_N1hw: Tensor) -> Tensor:
-        """Return refined logits (N, H, W).
+    def mix(self, detail_1CHW: Tensor, tokens_NP: Tensor) -> Tensor:
+        """Return the maps (N, OBJECT_MAPS, H, W) that N objects of one frame make of its detail.
 
         Args:
-            detail_NCHW: features of `detail`, one map an object, shape (N, DETAIL_WIDTH, H, W).
-            prompts_NP: the segmenter's answer token of each object, shape (N, P).
-            coarse_N1hw: SAM2's low-resolution logits, shape (N, 1, h, w).
+            detail_1CHW: features of `detail` for the frame, shape (1, DETAIL_WIDTH, H, W); never copied an object.
+            tokens_NP: the segmenter's answer token of each object, shape (N, P).
         """
-        num_objects, channels, *size = detail_NCHW.shape
-        weights_NMC = self.mixer(prompts_NP).view(num_objects, OBJECT_MAPS, channels)
-        maps_NMHW = torch.einsum("nmc,nchw->nmhw", weights_NMC, detail_NCHW) / channels**0.5
+        num_channels = detail_1CHW.shape[1]
+        weights_NMC = self.mixer(tokens_NP).view(len(tokens_NP), OBJECT_MAPS, num_channels)
+        maps_NMHW: Tensor = torch.einsum("nmc,chw->nmhw", weights_NMC, detail_1CHW[0]) / num_channels**0.5
+        return maps_NMHW
+
+    def fuse(self, maps_NMHW: Tensor, coarse_N1hw: Tensor) -> Tensor:
+        """Return refined logits (N, H, W) from the objects' maps and SAM2's low-resolution logits (N, 1, h, w)."""
+        size = maps_NMHW.shape[-2:]
         coarse_N1HW = F.interpolate(coarse_N1hw, size=size, mode="bilinear", align_corners=False)
         correction_N1HW = self.fusion(torch.cat([maps_NMHW, coarse_N1HW.clamp(-20, 20)], dim=1))
         logits_N1HW: Tensor = coarse_N1HW + correction_N1HW

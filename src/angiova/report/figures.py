@@ -70,7 +70,8 @@ class Curve:
 def curves(panels: Sequence[Curve], x_label: str, name: str) -> str:
     """Draw each curve in a panel of its own, as SVG text."""
 
-    def draw(axes: Any, curve: Curve) -> None:  # noqa: ANN401  (matplotlib is untyped here)
+    def draw_panel(axes: Any, curve: Curve) -> None:  # noqa: ANN401  (matplotlib is untyped here)
+        """Draw one curve with its ends written above it."""
         steps, values = _thinned(curve.steps), _thinned(curve.values)
         marker = "o" if len(curve.steps) < 30 else None
         axes.plot(steps, values, color=LINE, linewidth=1.3, marker=marker, markersize=3)
@@ -81,13 +82,14 @@ def curves(panels: Sequence[Curve], x_label: str, name: str) -> str:
             axes.set_title(ends, loc="right", fontsize=8, color=SOFT)
         axes.yaxis.set_major_formatter("{x:g}")
 
-    return _small_multiples(panels, draw, name, columns=3)
+    return _small_multiples(panels, draw_panel, name, columns=3)
 
 
 def histograms(values_by_metric: Mapping[str, Sequence[float]], y_label: str, name: str) -> str:
     """Draw the distribution of each metric between 0 and 1, with its mean, as SVG text."""
 
-    def draw(axes: Any, item: tuple[str, Sequence[float]]) -> None:  # noqa: ANN401
+    def draw_panel(axes: Any, item: tuple[str, Sequence[float]]) -> None:  # noqa: ANN401
+        """Draw one metric's histogram with its mean."""
         metric, values = item
         axes.hist(values, bins=np.linspace(0, 1, 21), color=LINE, alpha=0.75, edgecolor="white", linewidth=0.6)
         axes.axvline(float(np.mean(values)), color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
@@ -96,7 +98,7 @@ def histograms(values_by_metric: Mapping[str, Sequence[float]], y_label: str, na
         axes.set_ylabel(y_label)
         axes.yaxis.get_major_locator().set_params(integer=True)
 
-    return _small_multiples(list(values_by_metric.items()), draw, name, columns=4)
+    return _small_multiples(list(values_by_metric.items()), draw_panel, name, columns=4)
 
 
 @dataclass(frozen=True, slots=True)

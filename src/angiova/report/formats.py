@@ -50,8 +50,8 @@ def spread(value: Spread | None, digits: int = 4) -> str:
 
 
 def interval(value: Interval | None) -> str:
-    """Write the limits of a 95 % interval."""
-    return UNKNOWN if value is None or value.low is None else f"{value.low:.3f} … {value.high:.3f}"
+    """Write the limits of a 95 % interval on one line: [0.774, 0.840]."""
+    return UNKNOWN if value is None or value.low is None else f"[{value.low:.3f},\N{NO-BREAK SPACE}{value.high:.3f}]"
 
 
 def significant(value: float) -> str:

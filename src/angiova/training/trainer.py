@@ -239,6 +239,7 @@ def _finish_record(
     record.losses = facts.loss_facts(lines, recipe.losses.model_dump())
     seconds = record.resources.seconds
     seconds["training"] = round(seconds.get("training", 0) + time.monotonic() - started - seconds["setup"], 1)
+    seconds["total"] = round(seconds.get("total", 0) + time.monotonic() - started, 1)
     record.resources.peak_rss_bytes = max(record.resources.peak_rss_bytes, facts.peak_rss_bytes())
     record.resources.peak_device_bytes = facts.peak_device_bytes(device)
     validations = {line["optimizer_step"]: line["validation"] for line in lines if "validation" in line}
