@@ -40,7 +40,13 @@ PEAK_LR = 1e-3
 def train_nano(data: Path, run: Path, repeats: int) -> float:
     """Train nano by the command a user would type; return seconds."""
     started = time.monotonic()
-    overrides = [f"data.folder={data}", f"output={run}", f"data.repeats={repeats}", f"batch.micro={BATCH}", "tensorboard=false"]
+    overrides = [
+        f"data.folder={data}",
+        f"output={run}",
+        f"data.repeats={repeats}",
+        f"batch.micro={BATCH}",
+        "tensorboard=false",
+    ]
     arguments = [part for override in overrides for part in ("--set", override)]
     subprocess.run([sys.executable, "-m", "angiova", "train", str(RECIPE), *arguments], check=True)
     return time.monotonic() - started

@@ -112,6 +112,13 @@ def test_recipe_is_accepted(page: Path, text: str) -> None:
     parse_recipe(yaml.safe_load(text), where=page)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_recipe_is_accepted(path: Path) -> None:
+    from angiova.training.config import load_recipe
+
+    load_recipe(path)
+
+
 def test_both_readmes_have_the_same_sections_commands_and_links() -> None:
     english, chinese = ROOT / "README.md", ROOT / "README.zh.md"
 
