@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+NO_REASON = ("", "unconditional skip")
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,15 @@ def shared_data() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real images are not at {SHARED / 'data'}")
     return SHARED / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped without saying why has failed."""
+    report = yield
+    if not report.skipped or not isinstance(report.longrepr, tuple):
+        return report
+    if report.longrepr[2].removeprefix("Skipped").strip(": ") in NO_REASON:
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} is skipped without a reason"
+    return report

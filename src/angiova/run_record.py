@@ -1,12 +1,13 @@
 """What a run writes about itself: `run.json`, from which every report is made.
 
     RUN/
-      run.json                the record below
-      metrics.jsonl           one line a logged step: optimizer_step, samples_seen, lr, each loss, seconds
-      recipe.yaml             the recipe, every default written out
-      checkpoints/step-N/     one folder a checkpoint
-      evaluation/             evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
-      report.html, report.md
+      run.json                   the record below
+      metrics.jsonl              one line a logged step: optimizer_step, samples_seen, lr, each loss, seconds
+      recipe.yaml                the recipe, every default written out
+      checkpoints/checkpoint-N/  one folder a checkpoint, after N optimizer steps; counts once complete.json is there
+      evaluation/                evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
+      tensorboard/               curves for TensorBoard, unless the recipe says no
+      report.html, report.md     the report; report_files/ holds the pictures of report.md
 
 A *micro-step* is one forward and backward pass on one device; an *optimizer step* ends an accumulation;
 *samples seen* counts samples over all devices.

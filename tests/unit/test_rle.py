@@ -36,6 +36,12 @@ def test_runs_that_do_not_fill_the_image_are_refused(counts: list[int] | str | b
         rle.from_counts(counts, 2, 3)
 
 
+@pytest.mark.parametrize("counts", ["0PPPP", "o" * 2000, "~" * 50])
+def test_run_lengths_of_a_file_that_overflow_are_refused_when_decoded(counts: str) -> None:
+    with pytest.raises(DataError, match="do not fill a mask of 4 x 4"):
+        rle.decode(rle.Rle(4, 4, counts))
+
+
 def test_empty_mask_is_labelled_and_absent() -> None:
     assert rle.empty(5, 7).is_empty
     assert rle.decode(rle.empty(5, 7)).shape == (5, 7)

@@ -51,8 +51,16 @@ def encode(mask_HW: npt.NDArray[np.generic]) -> Rle:
 
 
 def decode(rle: Rle) -> BoolMask:
-    """Return the mask of shape (H, W) as booleans."""
-    return np.asarray(coco_mask.decode(rle.as_coco()), dtype=bool)
+    """Return the mask of shape (H, W) as booleans.
+
+    Raises:
+        DataError: the run lengths are broken or overflow the mask; those of `encode` and `from_counts` never do.
+    """
+    try:
+        return np.asarray(coco_mask.decode(rle.as_coco()), dtype=bool)
+    except ValueError:
+        problem = f"run lengths do not fill a mask of {rle.height} x {rle.width}"
+        raise DataError(problem, remedy="import or predict again") from None
 
 
 def empty(height: int, width: int) -> Rle:
