@@ -56,7 +56,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("file not found", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not only JSONDecodeError: a number of 5000 digits is a plain ValueError
         raise DataError(f"not valid JSON ({error})", where=path, remedy="check that the file is complete") from None
     except RecursionError:
         raise DataError("JSON nested too deeply", where=path, remedy="flatten the file") from None

@@ -28,29 +28,28 @@ DATASET_NAME: Final = "dataset.json"
 _TARGET_TYPE: Final = pl.Struct(
     [pl.Field(name, pl.String) for name in ("phrase", "kind", "counts", "origin", "observer", "segment")]
 )
-SCHEMA: Final = pl.Schema(
-    {
-        "frame_id": pl.String,
-        "image": pl.String,
-        "height": pl.Int32,
-        "width": pl.Int32,
-        "source": pl.String,
-        "source_sha256": pl.String,
-        "run": pl.String,
-        "frame": pl.Int32,
-        "patient": pl.String,
-        "study": pl.String,
-        "time_s": pl.Float64,
-        "spacing_mm": pl.List(pl.Float64),
-        "angles_deg": pl.List(pl.Float64),
-        "bits": pl.Int16,
-        "channels": pl.Int16,
-        "inverted": pl.Boolean,
-        "field_of_view": pl.String,
-        "split": pl.String,
-        "targets": pl.List(_TARGET_TYPE),
-    }
-)
+_COLUMNS: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
+    "frame_id": pl.String,
+    "image": pl.String,
+    "height": pl.Int32,
+    "width": pl.Int32,
+    "source": pl.String,
+    "source_sha256": pl.String,
+    "run": pl.String,
+    "frame": pl.Int32,
+    "patient": pl.String,
+    "study": pl.String,
+    "time_s": pl.Float64,
+    "spacing_mm": pl.List(pl.Float64),
+    "angles_deg": pl.List(pl.Float64),
+    "bits": pl.Int16,
+    "channels": pl.Int16,
+    "inverted": pl.Boolean,
+    "field_of_view": pl.String,
+    "split": pl.String,
+    "targets": pl.List(_TARGET_TYPE),
+}
+SCHEMA: Final = pl.Schema(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +130,9 @@ class Manifest:
         """
         image_HW = read_grey(self.image_path(record))
         if image_HW.shape != (record.height, record.width):
+            found, stated = " x ".join(map(str, image_HW.shape)), f"{record.height} x {record.width}"
             raise DataError(
-                f"image is {image_HW.shape[0]} x {image_HW.shape[1]}, the manifest says {record.height} x {record.width}",
+                f"image is {found}, the manifest says {stated}",
                 where=self.image_path(record),
                 remedy="the image was changed after the import; import again",
             )
