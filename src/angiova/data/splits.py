@@ -128,7 +128,8 @@ def divide(units: Mapping[str, Sequence[str]], shares: Mapping[Split, float], se
 
 
 def _closest(sizes: Mapping[str, int], wanted: Mapping[Split, float], shuffler: random.Random) -> Division:
-    names, tried = sorted(sizes), []
+    names = sorted(sizes)
+    tried: list[tuple[float, int, Division]] = []
     while len(tried) < MAX_ORDERS:
         shuffler.shuffle(names)
         division = _greedy(names, sizes, wanted)

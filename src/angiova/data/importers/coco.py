@@ -25,10 +25,12 @@ from angiova.data.importers.source import (
     SourceFrame,
     confined,
     frame_id_of,
+    note_unlisted,
     probe_size,
     read_limited_json,
     split_of_name,
     typed,
+    words,
 )
 from angiova.data.records import Split, Target, TargetKind
 from angiova.data.rle import Rle, union
@@ -77,7 +79,22 @@ class CocoImporter:
         files = [file for file in (_read_file(path, source, len(paths), findings) for path in paths) if file]
         naming = Naming(source if source.is_dir() else _root_of_file(source), options, findings)
         frames = (frame for file in files for frame in _frames(file, naming, options, findings))
+        _note_unlisted(files, findings)
         return Reading(sum(len(file.images) for file in files), frames)
+
+
+def _note_unlisted(files: list[CocoFile], findings: Findings) -> None:
+    """Note the images of each folder of images that none of the files lists."""
+    folders = [_image_folder(file) for file in files]
+    names = [_file_names(file.images) for file in files]
+    listed = {folder / name for folder, of_file in zip(folders, names, strict=True) for name in of_file}
+    for folder in sorted({folder for folder in folders if folder.name != "annotations"}):
+        note_unlisted(folder, listed, findings)
+
+
+def _file_names(images: Iterable[object]) -> list[str]:
+    names = [image.get("file_name") for image in images if isinstance(image, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def first_character(path: Path) -> str:
@@ -135,7 +152,7 @@ def _prefix_and_split(path: Path, num_files: int) -> tuple[tuple[str, ...], Spli
 def _categories(path: Path, entries: list[Any], used: set[object], findings: Findings) -> dict[int, Category]:
     categories: dict[int, Category] = {}
     for entry in entries:
-        number, name = typed(entry, "id", int), typed(entry, "name", str)
+        number, name = typed(entry, "id", int), words(entry, "name")
         category = segment_category(name) or known_category(name)
         if category is None and number in used:
             message = f"category {name!r} is not known"
@@ -194,11 +211,7 @@ def _image_folder(file: CocoFile) -> Path:
     """Return the folder that the file names start from: the first usual place that has the first image."""
     beside = _root_of_file(file.path)
     places = [beside / "images", beside / "images" / file.path.stem, beside / file.path.stem, beside, file.path.parent]
-    names = [
-        entry["file_name"]
-        for entry in file.images[:1]
-        if isinstance(entry, dict) and isinstance(entry.get("file_name"), str)
-    ]
+    names = _file_names(file.images[:1])
     found = [place for place in places for name in names if place.is_dir() and _exists(place / name)]
     return found[0] if found else places[0]
 

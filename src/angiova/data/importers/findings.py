@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -72,7 +73,12 @@ def _count(errors: Sequence[Finding]) -> str:
 
 
 def _listing(errors: Sequence[Finding]) -> str:
-    lines = [f"  [{e.code}] {e.where}: {e.message}{f' -> {e.remedy}' if e.remedy else ''}" for e in errors[:MAX_LISTED]]
-    if len(errors) > MAX_LISTED:
-        lines.append(f"  ... and {len(errors) - MAX_LISTED} more")
-    return "\n".join(lines)
+    """Return the problems by code, what to do about them said once."""
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for error in errors[:MAX_LISTED]:
+        groups[error.code, error.remedy].append(error)
+    lines = []
+    for (code, remedy), members in groups.items():
+        lines.append(f"  {code}{f' -> {remedy}' if remedy else ''}")
+        lines += [f"    {error.where}: {error.message}" for error in members]
+    return "\n".join([*lines, f"  ... and {len(errors) - MAX_LISTED} more"] if len(errors) > MAX_LISTED else lines)

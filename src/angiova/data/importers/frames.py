@@ -37,13 +37,14 @@ class FrameImporter:
         runs: dict[str, list[tuple[Pair, Named]]] = defaultdict(list)
         for pair in pair_up(source, findings):
             named = naming.of(pair.image)
-            runs[named.run_id(otherwise=_run_of_folder(source, pair.image.parent))].append((pair, named))
+            runs[named.run_id(otherwise=_run_of_folder(source, pair.image.parent, named))].append((pair, named))
         return Reading(sum(map(len, runs.values())), _frames(source, runs, options, findings))
 
 
-def _run_of_folder(source: Path, folder: Path) -> str:
-    parts = [part for part in folder.relative_to(source).parts if part != "images"]
-    return frame_id_of(parts or [source.resolve().name])
+def _run_of_folder(source: Path, folder: Path, named: Named) -> str:
+    """Return the folder's name as the run's, with the patient's before it: patients may share a folder."""
+    parts = [part for part in folder.relative_to(source).parts if part != "images"] or [source.resolve().name]
+    return frame_id_of([part for part in (named.patient, named.study) if part is not None] + parts)
 
 
 def _frames(

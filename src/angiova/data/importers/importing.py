@@ -151,7 +151,7 @@ def _choose(source: Path, format: str | None) -> Importer:
     else:
         chosen = [importer for importer in IMPORTERS if importer.recognises(source)][:1]
     if not chosen:
-        raise DataError("no known layout here", where=source, remedy=f"give --format ({names}) or see docs/import")
+        raise DataError("no known layout here", where=source, remedy=f"name it with --format: {names}")
     return chosen[0]
 
 
@@ -166,7 +166,8 @@ def _check_places(source: Path, out: Path) -> None:
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
     """Yield a folder beside `out`, which becomes `out` on success and is removed otherwise."""
-    staging = out.with_name(f".{out.name}.partial")
+    place = out.resolve()
+    staging = place.with_name(f".{place.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:

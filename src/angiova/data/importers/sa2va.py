@@ -25,9 +25,11 @@ from angiova.data.importers.source import (
     SourceFrame,
     confined,
     frame_id_of,
+    note_unlisted,
     probe_size,
     read_limited_json,
     typed,
+    words,
 )
 from angiova.data.records import Target
 from angiova.data.rle import Rle
@@ -54,7 +56,14 @@ class Sa2vaImporter:
         except DataError as error:
             findings.refuse("json-malformed", path, error.problem, error.remedy or "see docs/finetune.md of Sa2VA")
             entries = []
+        if (path.parent / "images").is_dir():
+            note_unlisted(path.parent / "images", _listed(path.parent / "images", entries), findings)
         return Reading(len(entries), _frames(path, entries, options, findings))
+
+
+def _listed(folder: Path, entries: list[Any]) -> set[Path]:
+    names = [entry.get("image") for entry in entries if isinstance(entry, dict)]
+    return {folder / name for name in names if isinstance(name, str)}
 
 
 def _list_file(source: Path) -> Path:
@@ -67,8 +76,9 @@ def _frames(path: Path, entries: list[Any], options: ImportOptions, findings: Fi
         where = f"{path}[{index}]"
         try:
             name, objects, phrases = typed(entry, "image", str), typed(entry, "mask", list), typed(entry, "text", list)
-            if len(objects) != len(phrases) or not all(isinstance(phrase, str) for phrase in phrases):
+            if len(objects) != len(phrases):
                 raise DataError(f"{len(objects)} objects and {len(phrases)} texts; each object needs one text")
+            phrases = [words({"text": phrase}, "text") for phrase in phrases]
             image = _image(path.parent, name)
         except DataError as error:
             findings.refuse("entry-refused", where, error.problem, error.remedy or "correct the entry")
@@ -104,5 +114,5 @@ def _targets(
             continue
         mask = rle_of_polygons(polygons, size_px, place, findings)
         if mask is not None:
-            masks[phrase.strip()].append(mask)
+            masks[phrase].append(mask)
     return tuple(unite(category_of_phrase(phrase), parts, options) for phrase, parts in masks.items())

@@ -28,9 +28,11 @@ from angiova.data.importers.source import (
     SourceFrame,
     confined,
     frame_id_of,
+    note_unlisted,
     probe_size,
     read_limited_json,
     typed,
+    words,
 )
 from angiova.data.records import Target
 from angiova.data.rle import Rle, empty
@@ -91,7 +93,7 @@ def _video(source: Path, name: str, entry: object, findings: Findings) -> Video 
             raise DataError("field 'frames' should be a list of names")
         anno_ids: dict[str, list[str]] = defaultdict(list)
         for expression in typed(entry, "expressions", dict).values():
-            anno_ids[typed(expression, "exp", str).strip()] += map(str, typed(expression, "anno_id", list))
+            anno_ids[words(expression, "exp")] += map(str, typed(expression, "anno_id", list))
         return Video(name, frames, anno_ids)
     except DataError as error:
         where = f"{source / EXPRESSIONS_NAME}: videos.{name}"
@@ -110,6 +112,7 @@ def _frames(
     except DataError as error:
         findings.refuse("path-escapes", source / EXPRESSIONS_NAME, error.problem, error.remedy or "correct the entry")
         return
+    note_unlisted(folder, images, findings)
     for index, image in enumerate(images):
         size_px = probe_size(image, findings)
         if size_px is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePath, PureWindowsPath
@@ -103,14 +103,25 @@ def confined(root: Path, name: str) -> Path:
     Raises:
         DataError: `name` is absolute, climbs with ``..``, or leads out of `root` through a link.
     """
-    pure = PurePath(name)
-    # A Windows name is checked too: the file may have been written there, and be moved back.
-    if pure.is_absolute() or PureWindowsPath(name).drive or ".." in PureWindowsPath(name).parts or "\0" in name:
+    # Read as a Windows path too: the file may have been written there, and backslashes climb when it goes back.
+    windows = PureWindowsPath(name)
+    if PurePath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         raise DataError(f"path {name!r} leaves the source folder", remedy="use paths relative to the image folder")
-    path = root / pure
-    if not path.resolve().is_relative_to(root.resolve()):
+    path = root / name
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RuntimeError):  # too long, not text, or links in a circle (RuntimeError before 3.13)
+        raise DataError(f"{_shortened(name)!r} is no usable path", remedy="rename the file") from None
+    if not inside:
         raise DataError(f"{name!r} is a link out of the source folder", remedy="put the file itself there")
     return path
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_ID_LENGTH else f"{text[:MAX_ID_LENGTH]}..."
 
 
 def read_limited_json(path: Path) -> Any:  # noqa: ANN401  (anything JSON can hold)
@@ -135,6 +146,32 @@ def typed(entry: object, key: str, kind: type[Value]) -> Value:
         found = f"{type(entry).__name__} entry" if not isinstance(entry, Mapping) else f"{type(value).__name__}"
         raise DataError(f"field {key!r} should be a {kind.__name__}, found {found}")
     return value
+
+
+def words(entry: object, key: str) -> str:
+    """Return the text ``entry[key]`` without white space around it.
+
+    Raises:
+        DataError: it is no text, is empty, or cannot be written as UTF-8.
+    """
+    text = typed(entry, key, str).strip()
+    if not text or not is_writable(text):
+        raise DataError(f"field {key!r} is empty or no proper text")
+    return text
+
+
+def is_writable(text: str) -> bool:
+    """Return whether UTF-8 can hold `text`: JSON can name half a surrogate pair, and no file can."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def note_unlisted(folder: Path, listed: Collection[Path], findings: Findings) -> None:
+    """Note how many images lie under `folder` that no entry of the source lists."""
+    images = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+    unlisted = sorted(set(images).difference(listed))
+    if unlisted:
+        message = f"{len(unlisted)} images that the JSON does not list were left out, e.g. {unlisted[0].name}"
+        findings.note("image-not-listed", folder, message)
 
 
 def probe_size(path: Path, findings: Findings) -> tuple[int, int] | None:
