@@ -17,8 +17,6 @@ from angiova.data.syntax import (
     VESSELS_PHRASE,
 )
 
-SEG: Final = "[SEG]"
-
 QUESTIONS: Final = (
     "segment the {}",
     "please segment the {}",
@@ -29,7 +27,9 @@ QUESTIONS: Final = (
     "outline the {}",
     "{}",
 )
-SINGLE_ANSWERS: Final = ("It is [SEG].", "Sure, [SEG].", "Sure, it is [SEG].", "[SEG].")
+# The name follows its mask: to say the name next, the state at `[SEG]` has to know what was asked, and that state is
+# the prompt of the mask. With plain answers ("It is [SEG].") a model from random weights drew one mask for every name.
+NAMED_ANSWER: Final = "[SEG] {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,7 @@ def make_turn(targets: Sequence[Target], rng: np.random.Generator) -> Turn:
     """Ask for one or several targets at once in randomly chosen words."""
     phrases = [target.phrase for target in targets]
     question = str(rng.choice(QUESTIONS)).format(_enumerate(phrases))
-    if len(phrases) == 1:
-        return Turn(question, str(rng.choice(SINGLE_ANSWERS)), tuple(targets))
-    answer = ", ".join(f"{phrase} {SEG}" for phrase in phrases) + "."
+    answer = ", ".join(NAMED_ANSWER.format(phrase) for phrase in phrases) + "."
     return Turn(question, answer, tuple(targets))
 
 
@@ -68,8 +66,7 @@ def tokenizer_corpus() -> Iterator[str]:
     for phrase in phrases:
         for question in QUESTIONS:
             yield question.format(phrase)
-            yield f" and {phrase}, {phrase} ."
-    yield from (answer.replace(SEG, "") for answer in SINGLE_ANSWERS)
+            yield f" {phrase}, and {phrase}."
     yield "user\nassistant\n"
 
 
