@@ -37,7 +37,7 @@ BATCH = 16
 PEAK_LR = 1e-3
 
 
-def train_nano(data: Path, run: Path, repeats: int) -> float:
+def train_nano(data: Path, run: Path, repeats: int, workers: int) -> float:
     """Train nano by the command a user would type; return seconds."""
     started = time.monotonic()
     overrides = [
@@ -46,6 +46,8 @@ def train_nano(data: Path, run: Path, repeats: int) -> float:
         f"data.repeats={repeats}",
         f"batch.micro={BATCH}",
         "tensorboard=false",
+        f"data.workers={workers}",
+        "validation.times=2",
     ]
     arguments = [part for override in overrides for part in ("--set", override)]
     subprocess.run([sys.executable, "-m", "angiova", "train", str(RECIPE), *arguments], check=True)
@@ -123,7 +125,7 @@ def main() -> None:
     network, unet_seconds = train_unet(options.data, options.repeats, device, options.workers)
     write_predictions(options.out / "unet.parquet", predict_unet(network, options.data, device))
     run = options.out / "nano"
-    nano_seconds = train_nano(options.data, run, options.repeats)
+    nano_seconds = train_nano(options.data, run, options.repeats, options.workers)
     predict_nano(options.data, run, options.out / "nano.parquet")
     facts = {
         "repeats": options.repeats,

@@ -50,13 +50,15 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     """Return the content of a JSON file.
 
     Raises:
-        DataError: the file is missing or is not JSON.
+        DataError: the file is missing, cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("file not found", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path) from None
+    except ValueError as error:  # not only JSONDecodeError: a number of 5000 digits is a plain ValueError
         raise DataError(f"not valid JSON ({error})", where=path, remedy="check that the file is complete") from None
     except RecursionError:
         raise DataError("JSON nested too deeply", where=path, remedy="flatten the file") from None

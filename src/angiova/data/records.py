@@ -64,7 +64,7 @@ class Photometry:
     Attributes:
         bits: bits stored a sample in the source.
         channels: samples a pixel in the source.
-        inverted: whether vessels are *bright* in the source (fundus, MONOCHROME1 shown as stored).
+        inverted: whether vessels are *bright* in the source (MONOCHROME1 shown as stored; not fundus).
     """
 
     bits: int = 8

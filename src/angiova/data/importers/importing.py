@@ -1,0 +1,294 @@
+"""Turns a source into a data set: all of it, or nothing with every reason why not."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from angiova import __version__
+from angiova.data.contact_sheet import write_contact_sheet
+from angiova.data.importers.coco import CocoImporter
+from angiova.data.importers.findings import Findings
+from angiova.data.importers.frames import FrameImporter
+from angiova.data.importers.masks import MaskImporter
+from angiova.data.importers.options import ImportOptions
+from angiova.data.importers.sa2va import Sa2vaImporter
+from angiova.data.importers.sa2va_video import Sa2vaVideoImporter
+from angiova.data.importers.source import Importer, SourceFrame, unreadable
+from angiova.data.manifest import Manifest, ManifestWriter, Provenance
+from angiova.data.pixels import GreyImage, read_pixels, to_grey, write_png
+from angiova.data.records import Finding, FrameRecord, Photometry
+from angiova.errors import ConfigError, DataError
+from angiova.files import atomic_path, sha256_bytes, sha256_file, write_json
+
+# Tried in this order: from the most particular to "images somewhere".
+IMPORTERS: Final[tuple[Importer, ...]] = (
+    Sa2vaVideoImporter(),
+    Sa2vaImporter(),
+    CocoImporter(),
+    MaskImporter(),
+    FrameImporter(),
+)
+REPORT_NAME: Final = "import.json"
+SHEET_NAME: Final = "contact_sheet.png"
+PIXEL_HASHES_NAME: Final = "pixel_hashes.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        folder: the data set made.
+        source: what was read.
+        format: name of the importer.
+        num_frames: frames imported.
+        num_runs: cine runs among them.
+        num_patients: patients named.
+        num_unnamed: frames without a patient.
+        targets_by_kind: number of targets of each kind.
+        frames_by_split: number of frames in each part the publisher fixed.
+        findings: everything noticed, repairs included.
+        seconds: how long it took.
+    """
+
+    folder: Path
+    source: Path
+    format: str
+    num_frames: int
+    num_runs: int
+    num_patients: int
+    num_unnamed: int
+    targets_by_kind: dict[str, int]
+    frames_by_split: dict[str, int]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The picture to look at."""
+        return self.folder / SHEET_NAME
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over the frames imported so far."""
+
+    num_frames: int = 0
+    num_unnamed: int = 0
+    runs: set[str] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+    kinds: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: FrameRecord) -> None:
+        """Count one frame."""
+        self.num_frames += 1
+        self.num_unnamed += record.patient is None
+        self.runs.add(record.run)
+        self.patients |= {record.patient} if record.patient is not None else set()
+        self.kinds.update(target.kind.value for target in record.targets)
+        self.splits.update([record.split.value] if record.split else [])
+
+
+def import_dataset(source: Path, out: Path, *, format: str | None, options: ImportOptions) -> ImportReport:
+    """Read `source` into a new data set `out`; the source is never changed.
+
+    Args:
+        source: folder or file with images and labels.
+        out: folder to make; it appears only once everything is in it.
+        format: coco, masks, frames, sa2va or sa2va-video; None chooses by looking.
+        options: what the files don't say.
+
+    Raises:
+        DataError: the source is not known, or has problems; all of them are collected, and each is named with its file
+            and reason.
+        ConfigError: `format` or an option is unknown.
+    """
+    started_s = time.monotonic()
+    importer = _choose(source, format)
+    _check_places(source, out)
+    findings = Findings(options.fix)
+    with _staged(out) as staging:
+        tally = _write(importer, source, staging, options, findings)
+        report = ImportReport(
+            folder=out,
+            source=source,
+            format=importer.name,
+            num_frames=tally.num_frames,
+            num_runs=len(tally.runs),
+            num_patients=len(tally.patients),
+            num_unnamed=tally.num_unnamed,
+            targets_by_kind=dict(sorted(tally.kinds.items())),
+            frames_by_split=dict(sorted(tally.splits.items())),
+            findings=findings.all,
+            seconds=round(time.monotonic() - started_s, 3),
+        )
+        write_contact_sheet(Manifest(staging), staging / SHEET_NAME)
+        write_json(staging / REPORT_NAME, _as_json(report, options))
+    return report
+
+
+def _choose(source: Path, format: str | None) -> Importer:
+    names = ", ".join(importer.name for importer in IMPORTERS)
+    if not source.exists():
+        raise DataError("source not found", where=source)
+    if format is not None:
+        chosen = [importer for importer in IMPORTERS if importer.name == format]
+        if not chosen:
+            raise ConfigError(f"unknown format {format!r}", where="--format", remedy=f"choose one of {names}")
+    else:
+        chosen = [importer for importer in IMPORTERS if importer.recognises(source)][:1]
+    if not chosen:
+        raise DataError("no known layout here", where=source, remedy=f"name it with --format: {names}")
+    return chosen[0]
+
+
+def _check_places(source: Path, out: Path) -> None:
+    """Refuse to write into the source, or over anything."""
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DataError("lies in the source, which is never changed", where=out, remedy="choose another folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError("is not empty", where=out, remedy="choose another folder or delete it")
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """Yield a folder beside `out`, which becomes `out` on success and is removed otherwise."""
+    place = out.resolve()
+    staging = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+        staging.replace(out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write(importer: Importer, source: Path, folder: Path, options: ImportOptions, findings: Findings) -> Tally:
+    reading = importer.read(source, options, findings)
+    provenance = Provenance(
+        importer=importer.name,
+        source=str(source.resolve()),
+        angiova_version=__version__,
+        options=asdict(options),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        licence=options.licence,
+    )
+    store, tally = _Store(folder, options, findings), Tally()
+    with ManifestWriter(folder, provenance) as writer:
+        for frame in _with_progress(reading.frames, reading.num_frames):
+            record = store.keep(frame)
+            if record is not None:
+                writer.add(record)
+                tally.add(record)
+        if not tally.num_frames and not findings.refused:
+            findings.refuse("no-frames", source, "no frame to import", "check the folder, or give --format")
+        findings.raise_if_refused(source)
+    store.write_hashes()
+    return tally
+
+
+def _with_progress(frames: Iterable[SourceFrame], total: int) -> Iterator[SourceFrame]:
+    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(frames, total=total)
+
+
+class _Store:
+    """Copies, or refers to, the image of each frame, and notices frames that are there twice."""
+
+    def __init__(self, folder: Path, options: ImportOptions, findings: Findings) -> None:
+        self._folder, self._options, self._findings = folder, options, findings
+        self._image_of_id: dict[str, Path] = {}
+        self._id_of_pixels: dict[str, str] = {}
+        self._hash_of_id: dict[str, str] = {}
+
+    def keep(self, frame: SourceFrame) -> FrameRecord | None:
+        """Return the record of `frame`, its image stored; None, and a finding, where that cannot be."""
+        if frame.frame_id in self._image_of_id:
+            message = f"frame {frame.frame_id!r} is already {self._image_of_id[frame.frame_id]}"
+            self._findings.refuse("duplicate-frame", frame.image, message, "rename one of them")
+            return None
+        self._image_of_id[frame.frame_id] = frame.image
+        try:
+            pixels = read_pixels(frame.image)
+        except DataError as error:
+            unreadable(frame.image, error, self._findings)
+            return None
+        grey_HW = to_grey(pixels)
+        self._notice_duplicate(frame, grey_HW)
+        channels = pixels.shape[2] if pixels.ndim == 3 else 1
+        bits = 1 if pixels.dtype.kind == "b" else pixels.dtype.itemsize * 8
+        photometry = Photometry(bits, channels, self._options.bright_vessels)
+        return replace(_record(frame, photometry), image=self._place(frame, grey_HW))
+
+    def write_hashes(self) -> None:
+        """Write the SHA-256 of every frame's grey pixels, by which `check` sees whether an image was changed later."""
+        rows = {"frame_id": list(self._hash_of_id), "pixels_sha256": list(self._hash_of_id.values())}
+        with atomic_path(self._folder / PIXEL_HASHES_NAME) as partial:
+            pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)).write_parquet(partial)
+
+    def _notice_duplicate(self, frame: SourceFrame, grey_HW: GreyImage) -> None:
+        digest = pixels_sha256(grey_HW)
+        self._hash_of_id[frame.frame_id] = digest
+        first = self._id_of_pixels.setdefault(digest, frame.frame_id)
+        if first != frame.frame_id:
+            message = f"frame {frame.frame_id} has the same pixels as {first}"
+            self._findings.warn("duplicate-pixels", frame.image, message, "keep both in one split, or remove one")
+
+    def _place(self, frame: SourceFrame, grey_HW: GreyImage) -> str:
+        """Return what the manifest calls the image; written only while nothing stands against the import."""
+        if self._options.reference:
+            return str(frame.image.resolve())
+        name = f"images/{frame.frame_id}.png"
+        if not self._findings.refused:
+            write_png(self._folder / name, grey_HW)
+        return name
+
+
+def pixels_sha256(grey_HW: GreyImage) -> str:
+    """Return the SHA-256 of the size and the grey values of an image (H, W)."""
+    return sha256_bytes(f"{grey_HW.shape[0]} {grey_HW.shape[1]} ".encode() + grey_HW.tobytes())
+
+
+def _record(frame: SourceFrame, photometry: Photometry) -> FrameRecord:
+    return FrameRecord(
+        frame_id=frame.frame_id,
+        image="",
+        height=frame.size_px[0],
+        width=frame.size_px[1],
+        source=str(frame.image.resolve()),
+        source_sha256=sha256_file(frame.image),
+        run=frame.run,
+        frame=frame.frame,
+        patient=frame.named.patient,
+        study=frame.named.study,
+        photometry=photometry,
+        field_of_view=frame.field_of_view,
+        targets=frame.targets,
+        split=frame.split,
+    )
+
+
+def _as_json(report: ImportReport, options: ImportOptions) -> dict[str, object]:
+    counts = Counter(finding.code for finding in report.findings)
+    return {
+        **asdict(report),
+        "folder": str(report.folder),
+        "source": str(report.source),
+        "options": asdict(options),
+        "num_findings_by_code": dict(sorted(counts.items())),
+    }

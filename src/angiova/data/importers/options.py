@@ -1,0 +1,44 @@
+"""What a user may tell an importer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from angiova.data.records import Origin
+from angiova.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the source's files don't say themselves, and how to treat them.
+
+    Attributes:
+        pattern: how image paths name patient, run and frame; see `angiova.data.importers.pattern`.
+        phrase: what the masks show, for sources without names; default "blood vessels".
+        origin: how the masks were made: manual, pseudo or simulated.
+        bright_vessels: vessels are brighter than their surroundings.
+        reference: refer to the images where they lie instead of copying them.
+        fix: repair what can be repaired safely; each repair becomes a finding.
+        licence: licence of the data, for the record.
+
+    Raises:
+        ConfigError: `origin` is none of the three.
+    """
+
+    pattern: str | None = None
+    phrase: str | None = None
+    origin: str = Origin.MANUAL.value
+    bright_vessels: bool = False
+    reference: bool = False
+    fix: bool = False
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.origin not in list(Origin):
+            choices = ", ".join(Origin)
+            raise ConfigError(f"unknown origin {self.origin!r}", where="--origin", remedy=f"choose one of {choices}")
+
+    @property
+    def target_origin(self) -> Origin:
+        """`origin` as the manifest stores it."""
+        return Origin(self.origin)
