@@ -69,7 +69,7 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     ("arguments", "exit_code"),
     [
         (("report", "nothing"), 1),
-        (("eval", "nothing", "nothing"), 1),
+        (("eval", "nothing", "nothing", "--out", "out"), 1),
         (("check", "nothing"), 1),
         (("split", "nothing"), 1),
         (("import", "nothing", "out"), 1),
@@ -77,7 +77,7 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     ],
 )
 def test_failure_is_one_line_that_names_the_file(arguments: tuple[str, ...], exit_code: int, tmp_path: Path) -> None:
-    in_tmp = [str(tmp_path / word) if i else word for i, word in enumerate(arguments)]
+    in_tmp = [arguments[0], *(word if word.startswith("--") else str(tmp_path / word) for word in arguments[1:])]
     finished = angiova(*in_tmp)
     assert finished.returncode == exit_code
     assert len(finished.stderr.splitlines()) == 1

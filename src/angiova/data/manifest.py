@@ -1,9 +1,14 @@
 """A data set on disk: one columnar manifest, its images and its provenance.
 
 DATASET/
-  manifest.parquet   one row a frame (read lazily, column by column)
-  dataset.json       where it came from, and when and how it was made; written last
-  images/            lossless images, unless the importer was told to reference the originals
+  manifest.parquet      one row a frame (read lazily, column by column)
+  dataset.json          where it came from, and when and how it was made; written last
+  images/               lossless images, unless the importer was told to reference the originals
+  contact_sheet.png     some frames with their masks, to look at
+  import.json           what the importer noticed and repaired
+  pixel_hashes.parquet  a hash of the pixels of each frame, to find duplicates
+  fingerprint.json      what `angiova check` measured; findings.json is what it objects to
+  split.json            how `angiova split` divided the patients
 """
 
 from __future__ import annotations
