@@ -9,6 +9,7 @@ DATASET/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -101,17 +102,35 @@ class Manifest:
         return sha256_file(self.path)
 
     def scan(self) -> pl.LazyFrame:
-        """Return the manifest as a lazy frame; only the columns asked for are read."""
-        try:
-            return pl.scan_parquet(self.path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise DataError(f"manifest cannot be read ({error})", where=self.path, remedy="import again") from None
+        """Return the manifest as a lazy frame; only the columns asked for are read.
+
+        Raises:
+            DataError: the file is missing, damaged or of another form.
+        """
+        with self._readable():
+            rows = pl.scan_parquet(self.path)
+            found = rows.collect_schema()  # a lazy frame alone opens nothing and would fail later, in polars' words
+        if found != SCHEMA:
+            raise DataError("not a manifest of this version", where=self.path, remedy="import again")
+        return rows
 
     def records(self, split: Split | None = None, batch_rows: int = 1024) -> Iterator[FrameRecord]:
         """Yield the frames in manifest order, optionally of one split, holding `batch_rows` rows at a time."""
         rows = self.scan() if split is None else self.scan().filter(pl.col("split") == split.value)
-        for batch in rows.collect_batches(chunk_size=batch_rows, maintain_order=True):
+        batches = rows.collect_batches(chunk_size=batch_rows, maintain_order=True)
+        while True:
+            with self._readable():
+                batch = next(batches, None)
+            if batch is None:
+                return
             yield from map(_record_of_row, batch.iter_rows(named=True))
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(f"manifest cannot be read ({error})", where=self.path, remedy="import again") from None
 
     def image_path(self, record: FrameRecord) -> Path:
         """Return where the image of `record` lies; a relative path may not leave the data set's folder."""
