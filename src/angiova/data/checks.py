@@ -141,7 +141,10 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def _pixel_hashes(folder: Path) -> dict[str, str]:
     """Return the hash of every image as imported; nothing for a data set that no importer made."""
     path = folder / PIXEL_HASHES_NAME
-    return dict(pl.read_parquet(path).iter_rows()) if path.exists() else {}
+    try:
+        return dict(pl.read_parquet(path).iter_rows()) if path.exists() else {}
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"cannot be read ({error})", where=path, remedy="import again") from None
 
 
 def _check_frame(manifest: Manifest, record: FrameRecord, hashes: dict[str, str]) -> FrameCheck:

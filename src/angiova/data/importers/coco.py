@@ -183,7 +183,7 @@ def _frames(file: CocoFile, naming: Naming, options: ImportOptions, findings: Fi
         where = f"{file.path}: images[{index}]"
         try:
             number, name = typed(entry, "id", int), typed(entry, "file_name", str)
-            image = confined(file.root, (folder.relative_to(file.root) / name).as_posix() if _plain(name) else name)
+            image = confined(file.root, name, folder)
         except DataError as error:
             findings.refuse("image-entry-refused", where, error.problem, error.remedy or "correct the entry")
             continue
@@ -201,10 +201,6 @@ def _frames(file: CocoFile, naming: Naming, options: ImportOptions, findings: Fi
         yield SourceFrame(
             frame_id, image, size_px, named.run_id(frame_id), named.frame or 0, named, file.split, targets=targets
         )
-
-
-def _plain(name: str) -> bool:
-    return not Path(name).is_absolute()
 
 
 def _image_folder(file: CocoFile) -> Path:
