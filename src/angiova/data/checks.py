@@ -13,16 +13,15 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from rich.console import Console
-from rich.progress import track
 
 from angiova.data.duplicates import near_duplicates, thumbnail
 from angiova.data.finding_list import print_finding_groups
 from angiova.data.fingerprint import Fingerprint, Floats, tree_calibres_px
-from angiova.data.importers.importing import PIXEL_HASHES_NAME, pixels_sha256
 from angiova.data.manifest import Manifest
+from angiova.data.pixel_hashes import pixels_sha256, read_pixel_hashes
 from angiova.data.pixels import GreyImage
+from angiova.data.progress import with_progress
 from angiova.data.records import Finding, FrameRecord, Origin, Severity, Split, TargetKind
 from angiova.data.rle import decode
 from angiova.errors import DataError, ExitCode
@@ -102,12 +101,10 @@ def check_dataset(folder: Path) -> CheckReport:
         DataError: `folder` is no data set. Anything wrong inside one is a finding.
     """
     manifest = Manifest(folder)
-    hashes = _pixel_hashes(folder)
+    hashes = read_pixel_hashes(folder)
     gathered = _Gathered()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        records = track(
-            manifest.records(), "checking", manifest.num_frames, console=Console(stderr=True), transient=True
-        )
+        records = with_progress(manifest.records(), "checking", manifest.num_frames)
         for batch in _batches(records, _BATCH):
             for checked in pool.map(lambda record: _check_frame(manifest, record, hashes), batch):
                 _gather(gathered, checked)
@@ -136,15 +133,6 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _pixel_hashes(folder: Path) -> dict[str, str]:
-    """Return the hash of every image as imported; nothing for a data set that no importer made."""
-    path = folder / PIXEL_HASHES_NAME
-    try:
-        return dict(pl.read_parquet(path).iter_rows()) if path.exists() else {}
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"cannot be read ({error})", where=path, remedy="import again") from None
 
 
 def _check_frame(manifest: Manifest, record: FrameRecord, hashes: dict[str, str]) -> FrameCheck:
