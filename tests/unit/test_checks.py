@@ -88,7 +88,8 @@ def half_view(record: FrameRecord) -> FrameRecord:
         (tiny, "target-tiny", 0),
         (half_view, "target-outside-view", 0),
         (lambda r: replace(r, height=SIDE_PX + 1, targets=()), "image-unreadable", 1),
-        (lambda r: replace(r, image="images/f1.png", patient="p1"), "duplicates", 0),
+        (lambda r: replace(r, image="images/f1.png"), "duplicates", 0),
+        (lambda r: replace(r, image="images/f1.png", patient="p1"), "repeated-frames", 0),
     ],
 )
 def test_one_fault_is_one_finding(
@@ -147,9 +148,11 @@ def test_same_picture_in_two_splits_is_found(
     assert report.num_errors == errors
 
 
-def test_frames_of_one_run_may_look_alike(tmp_path: Path) -> None:
-    records = [frame(0, run="r"), frame(1, run="r", patient="p0")]
-    assert check_dataset(write(tmp_path, records, [smooth_image(0)] * 2)).findings == ()
+@pytest.mark.parametrize("owner", [{"patient": "p"}, {"patient": None, "run": "r"}])
+def test_frames_of_one_patient_or_run_may_look_alike(tmp_path: Path, owner: dict[str, str | None]) -> None:
+    image_HW = smooth_image(0) // 2
+    report = check_dataset(write(tmp_path, [frame(0, **owner), frame(1, **owner)], [image_HW, image_HW + np.uint8(9)]))
+    assert set(codes(report)) <= {"no-patient"}
 
 
 def test_fingerprint_states_what_is_there(tmp_path: Path) -> None:

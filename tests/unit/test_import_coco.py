@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from angiova.data.importers.objects import clip_polygon
 from angiova.data.manifest import Manifest
 from angiova.data.records import Origin, Split, TargetKind
 from angiova.data.rle import decode, encode
@@ -143,6 +144,46 @@ def test_image_without_annotation_is_not_labelled_and_named(tmp_path: Path) -> N
     report = run_import(source, tmp_path / "out")
     assert records_of(tmp_path / "out")["1"].targets == ()
     assert {finding.code for finding in report.findings} == {"image-without-annotation", "image-not-listed"}
+
+
+@pytest.mark.parametrize("place", [".", "images", "images/labels", "labels", "annotations"])
+def test_images_are_found_in_every_usual_place(tmp_path: Path, place: str) -> None:
+    write_image(tmp_path / "source" / place / "deep" / "1.png", noise(1))
+    content = coco([coco_image(1, "deep/1.png")], [annotation(1, 1, [SQUARE])], ["6"])
+    write_json(tmp_path / "source" / "annotations" / "labels.json", content)
+    run_import(tmp_path / "source", tmp_path / "out", format="coco")
+    assert list(records_of(tmp_path / "out")) == ["deep-1"]
+
+
+def test_several_files_keep_their_frames_apart(tmp_path: Path) -> None:
+    for number, part in enumerate(("instances_train2017", "instances_val2017")):
+        write_image(tmp_path / "source" / "images" / part / "1.png", noise(number))
+        content = coco([coco_image(1, "1.png")], [annotation(1, 1, [SQUARE])], ["6"])
+        write_json(tmp_path / "source" / "annotations" / f"{part}.json", content)
+    run_import(tmp_path / "source", tmp_path / "out")
+    splits = {name: record.split for name, record in records_of(tmp_path / "out").items()}
+    assert splits == {"instances_train2017-1": Split.TRAIN, "instances_val2017-1": Split.VAL}
+
+
+def test_phrase_that_a_format_has_no_use_for_is_noted(tmp_path: Path) -> None:
+    report = run_import(write_coco(tmp_path / "source"), tmp_path / "out", phrase="vessels")
+    assert [finding.code for finding in report.findings] == ["phrase-unused"]
+
+
+@pytest.mark.parametrize(
+    ("polygon", "clipped"),
+    [
+        # By hand, in an image of 10 x 10: inside; cut by one side; by a corner; wholly outside; around everything.
+        ([1, 1, 4, 1, 4, 4], {(1, 1), (4, 1), (4, 4)}),
+        ([-4, 0, 4, 0, 4, 8], {(0, 0), (4, 0), (4, 8), (0, 4)}),
+        ([8, 8, 14, 8, 14, 14, 8, 14], {(8, 8), (10, 8), (10, 10), (8, 10)}),
+        ([12, 1, 14, 1, 14, 4], set()),
+        ([-5, -5, 15, -5, 15, 15, -5, 15], {(0, 0), (10, 0), (10, 10), (0, 10)}),
+    ],
+)
+def test_clipping(polygon: list[float], clipped: set[tuple[float, float]]) -> None:
+    points = clip_polygon(polygon, height=10, width=10)
+    assert set(zip(points[0::2], points[1::2], strict=True)) == clipped
 
 
 def test_real_arcade_validation_part(shared_data: Path, tmp_path: Path) -> None:

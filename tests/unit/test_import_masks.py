@@ -31,6 +31,8 @@ def test_masks_of_the_same_name_belong_to_an_image(tmp_path: Path) -> None:
         ("Image_01L.jpg", "Image_01L_1stHO.png"),
         ("p1/f2.png", "p1/f2.png"),
         ("a_test.png", "a_test.png"),
+        ("images.png", "images.png"),
+        ("masks.png", "masks.png"),
     ],
 )
 def test_endings_of_names_are_understood(tmp_path: Path, image: str, mask: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -86,11 +86,11 @@ class _Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a frame belongs, and the hash of its pixels."""
+    """Where a frame belongs, and the hash of its pixels; its owner is the patient or, where unknown, the run."""
 
     frame_id: str
     pixels_sha256: str
-    run: str
+    owner: str
     split: Split | None
 
 
@@ -189,7 +189,8 @@ def _gather(gathered: _Gathered, checked: FrameCheck) -> None:
         gathered.splits_of_patient[record.patient].add(record.split)
     if checked.image is not None:
         view_HW = None if record.field_of_view is None else decode(record.field_of_view)
-        gathered.places.append(Place(record.frame_id, checked.pixels_sha256, record.run, record.split))
+        owner = f"patient {record.patient}" if record.patient is not None else f"run {record.run}"
+        gathered.places.append(Place(record.frame_id, checked.pixels_sha256, owner, record.split))
         gathered.thumbnails.append(thumbnail(checked.image, view_HW))
 
 
@@ -223,12 +224,25 @@ def _of_targets(gathered: _Gathered) -> list[Finding]:
 
 
 def _of_duplicates(gathered: _Gathered) -> list[Finding]:
-    """Return a finding for each pair of frames of different runs that show the same thing."""
+    """Return a finding for each pair of frames, of different patients or runs, that show the same thing."""
     if not gathered.places:
         return []
-    runs = np.unique([place.run for place in gathered.places], return_inverse=True)[1].astype(np.int64)
-    pairs = near_duplicates(np.stack(gathered.thumbnails), runs).tolist()
-    return [_of_pair(gathered.places[i], gathered.places[j]) for i, j in pairs]
+    owners = np.unique([place.owner for place in gathered.places], return_inverse=True)[1].astype(np.int64)
+    pairs = near_duplicates(np.stack(gathered.thumbnails), owners).tolist()
+    apart = [_of_pair(gathered.places[i], gathered.places[j]) for i, j in pairs]
+    return [*apart, *_of_repeats(gathered.places)]
+
+
+def _of_repeats(places: Sequence[Place]) -> list[Finding]:
+    """Return one note on images that occur again in their own run or patient, where they leak nothing."""
+    first: dict[tuple[str, str], Place] = {}
+    pairs = [(first.setdefault((place.owner, place.pixels_sha256), place), place) for place in places]
+    repeats = [(one, again) for one, again in pairs if one is not again]
+    if not repeats:
+        return []
+    one, again = repeats[0]
+    message = f"{len(repeats)} frames repeat another of their patient or run, e.g. {again.frame_id} {one.frame_id}"
+    return [Finding("repeated-frames", Severity.NOTE, "images", message)]
 
 
 def _of_pair(first: Place, second: Place) -> Finding:

@@ -204,10 +204,10 @@ def _frames(file: CocoFile, naming: Naming, options: ImportOptions, findings: Fi
 
 
 def _image_folder(file: CocoFile) -> Path:
-    """Return the folder that the file names start from: the first usual place that has the first image."""
+    """Return the folder that the file names start from: the first usual place that has one of the first images."""
     beside = _root_of_file(file.path)
     places = [beside / "images", beside / "images" / file.path.stem, beside / file.path.stem, beside, file.path.parent]
-    names = _file_names(file.images[:1])
+    names = _file_names(file.images[:20])  # not only one: it may be the one that is missing
     found = [place for place in places for name in names if place.is_dir() and _exists(place / name)]
     return found[0] if found else places[0]
 

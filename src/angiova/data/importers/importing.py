@@ -38,6 +38,7 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
     MaskImporter(),
     FrameImporter(),
 )
+PHRASE_FORMATS: Final = frozenset({"masks", "frames"})
 REPORT_NAME: Final = "import.json"
 SHEET_NAME: Final = "contact_sheet.png"
 
@@ -117,6 +118,8 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
     importer = _choose(source, format)
     _check_places(source, out)
     findings = Findings(options.fix)
+    if options.phrase and importer.name not in PHRASE_FORMATS:
+        findings.note("phrase-unused", "--phrase", f"the format {importer.name} says itself what its masks show")
     with _staged(out) as staging:
         tally = _write(importer, source, staging, options, findings)
         report = ImportReport(

@@ -214,8 +214,8 @@ def natural_key(path: PurePath) -> list[tuple[int, int, str]]:
 
 
 def frame_id_of(parts: Sequence[str]) -> str:
-    """Join folder names and a file's stem into an id that is safe as a file name; ``images`` is left out."""
-    joined = "-".join(part for part in parts if part != "images")
+    """Join folder names and a file's stem into an id that is safe as a file name; folders ``images`` are left out."""
+    joined = "-".join([*(part for part in parts[:-1] if part != "images"), *parts[-1:]])
     safe = re.sub(r"[^\w.-]+", "_", joined).lstrip(".") or "frame"
     if len(safe) <= MAX_ID_LENGTH:
         return safe
