@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,6 +181,13 @@ def test_damaged_manifest_is_refused(tmp_path: Path) -> None:
     write(tmp_path, [frame(0)])
     (tmp_path / "manifest.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="import again"):
+        check_dataset(tmp_path)
+
+
+def test_parquet_of_another_form_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, [frame(0)])
+    pl.DataFrame({"frame_id": ["f0"]}).write_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(DataError, match="not a manifest"):
         check_dataset(tmp_path)
 
 
