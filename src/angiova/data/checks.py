@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -13,16 +13,15 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from rich.console import Console
-from rich.progress import track
 
 from angiova.data.duplicates import near_duplicates, thumbnail
 from angiova.data.finding_list import print_finding_groups
 from angiova.data.fingerprint import Fingerprint, Floats, tree_calibres_px
-from angiova.data.importers.importing import PIXEL_HASHES_NAME, pixels_sha256
 from angiova.data.manifest import Manifest
+from angiova.data.pixel_hashes import pixels_sha256, read_pixel_hashes
 from angiova.data.pixels import GreyImage
+from angiova.data.progress import with_progress
 from angiova.data.records import Finding, FrameRecord, Origin, Severity, Split, TargetKind
 from angiova.data.rle import decode
 from angiova.errors import DataError, ExitCode
@@ -87,11 +86,11 @@ class _Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a frame belongs, and the hash of its pixels."""
+    """Where a frame belongs, and the hash of its pixels; its owner is the patient or, where unknown, the run."""
 
     frame_id: str
     pixels_sha256: str
-    run: str
+    owner: str
     split: Split | None
 
 
@@ -102,12 +101,10 @@ def check_dataset(folder: Path) -> CheckReport:
         DataError: `folder` is no data set. Anything wrong inside one is a finding.
     """
     manifest = Manifest(folder)
-    hashes = _pixel_hashes(folder)
+    hashes = read_pixel_hashes(folder)
     gathered = _Gathered()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        records = track(
-            manifest.records(), "checking", manifest.num_frames, console=Console(stderr=True), transient=True
-        )
+        records = with_progress(manifest.records(), "checking", manifest.num_frames)
         for batch in _batches(records, _BATCH):
             for checked in pool.map(lambda record: _check_frame(manifest, record, hashes), batch):
                 _gather(gathered, checked)
@@ -136,12 +133,6 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _pixel_hashes(folder: Path) -> dict[str, str]:
-    """Return the hash of every image as imported; nothing for a data set that no importer made."""
-    path = folder / PIXEL_HASHES_NAME
-    return dict(pl.read_parquet(path).iter_rows()) if path.exists() else {}
 
 
 def _check_frame(manifest: Manifest, record: FrameRecord, hashes: dict[str, str]) -> FrameCheck:
@@ -198,7 +189,8 @@ def _gather(gathered: _Gathered, checked: FrameCheck) -> None:
         gathered.splits_of_patient[record.patient].add(record.split)
     if checked.image is not None:
         view_HW = None if record.field_of_view is None else decode(record.field_of_view)
-        gathered.places.append(Place(record.frame_id, checked.pixels_sha256, record.run, record.split))
+        owner = f"patient {record.patient}" if record.patient is not None else f"run {record.run}"
+        gathered.places.append(Place(record.frame_id, checked.pixels_sha256, owner, record.split))
         gathered.thumbnails.append(thumbnail(checked.image, view_HW))
 
 
@@ -232,12 +224,25 @@ def _of_targets(gathered: _Gathered) -> list[Finding]:
 
 
 def _of_duplicates(gathered: _Gathered) -> list[Finding]:
-    """Return a finding for each pair of frames of different runs that show the same thing."""
+    """Return a finding for each pair of frames, of different patients or runs, that show the same thing."""
     if not gathered.places:
         return []
-    runs = np.unique([place.run for place in gathered.places], return_inverse=True)[1].astype(np.int64)
-    pairs = near_duplicates(np.stack(gathered.thumbnails), runs).tolist()
-    return [_of_pair(gathered.places[i], gathered.places[j]) for i, j in pairs]
+    owners = np.unique([place.owner for place in gathered.places], return_inverse=True)[1].astype(np.int64)
+    pairs = near_duplicates(np.stack(gathered.thumbnails), owners).tolist()
+    apart = [_of_pair(gathered.places[i], gathered.places[j]) for i, j in pairs]
+    return [*apart, *_of_repeats(gathered.places)]
+
+
+def _of_repeats(places: Sequence[Place]) -> list[Finding]:
+    """Return one note on images that occur again in their own run or patient, where they leak nothing."""
+    first: dict[tuple[str, str], Place] = {}
+    pairs = [(first.setdefault((place.owner, place.pixels_sha256), place), place) for place in places]
+    repeats = [(one, again) for one, again in pairs if one is not again]
+    if not repeats:
+        return []
+    one, again = repeats[0]
+    message = f"{len(repeats)} frames repeat another of their patient or run, e.g. {again.frame_id} {one.frame_id}"
+    return [Finding("repeated-frames", Severity.NOTE, "images", message)]
 
 
 def _of_pair(first: Place, second: Place) -> Finding:

@@ -54,7 +54,8 @@ def near_duplicates(thumbnails_NHW: Thumbnails, groups_N: Groups) -> Pairs:
         thumbnails_NHW: thumbnails, 48 x 48.
         groups_N: images of one group, such as one cine run, are not compared with each other.
 
-    A hundred thousand images take about two minutes on two cores, and 250 MB beside their signatures of 58 MB.
+    The time grows with the square of N: 6 s for 20,000 images on two cores, so about 150 s for 100,000, whose
+    thumbnails and signatures take 290 MB.
     """
     signatures_ND = _signatures(thumbnails_NHW)
     confirmed = [np.empty((0, 2), dtype=np.int64)]

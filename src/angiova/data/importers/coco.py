@@ -183,7 +183,7 @@ def _frames(file: CocoFile, naming: Naming, options: ImportOptions, findings: Fi
         where = f"{file.path}: images[{index}]"
         try:
             number, name = typed(entry, "id", int), typed(entry, "file_name", str)
-            image = confined(file.root, (folder.relative_to(file.root) / name).as_posix() if _plain(name) else name)
+            image = confined(file.root, name, folder)
         except DataError as error:
             findings.refuse("image-entry-refused", where, error.problem, error.remedy or "correct the entry")
             continue
@@ -203,15 +203,11 @@ def _frames(file: CocoFile, naming: Naming, options: ImportOptions, findings: Fi
         )
 
 
-def _plain(name: str) -> bool:
-    return not Path(name).is_absolute()
-
-
 def _image_folder(file: CocoFile) -> Path:
-    """Return the folder that the file names start from: the first usual place that has the first image."""
+    """Return the folder that the file names start from: the first usual place that has one of the first images."""
     beside = _root_of_file(file.path)
     places = [beside / "images", beside / "images" / file.path.stem, beside / file.path.stem, beside, file.path.parent]
-    names = _file_names(file.images[:1])
+    names = _file_names(file.images[:20])  # not only one: it may be the one that is missing
     found = [place for place in places for name in names if place.is_dir() and _exists(place / name)]
     return found[0] if found else places[0]
 

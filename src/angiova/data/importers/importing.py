@@ -5,16 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-
-import polars as pl
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from angiova import __version__
 from angiova.data.contact_sheet import write_contact_sheet
@@ -27,10 +23,12 @@ from angiova.data.importers.sa2va import Sa2vaImporter
 from angiova.data.importers.sa2va_video import Sa2vaVideoImporter
 from angiova.data.importers.source import Importer, SourceFrame, unreadable
 from angiova.data.manifest import Manifest, ManifestWriter, Provenance
+from angiova.data.pixel_hashes import pixels_sha256, write_pixel_hashes
 from angiova.data.pixels import GreyImage, read_pixels, to_grey, write_png
+from angiova.data.progress import with_progress
 from angiova.data.records import Finding, FrameRecord, Photometry
 from angiova.errors import ConfigError, DataError
-from angiova.files import atomic_path, sha256_bytes, sha256_file, write_json
+from angiova.files import sha256_file, write_json
 
 # Tried in this order: from the most particular to "images somewhere".
 IMPORTERS: Final[tuple[Importer, ...]] = (
@@ -40,9 +38,9 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
     MaskImporter(),
     FrameImporter(),
 )
+PHRASE_FORMATS: Final = frozenset({"masks", "frames"})
 REPORT_NAME: Final = "import.json"
 SHEET_NAME: Final = "contact_sheet.png"
-PIXEL_HASHES_NAME: Final = "pixel_hashes.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +118,8 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
     importer = _choose(source, format)
     _check_places(source, out)
     findings = Findings(options.fix)
+    if options.phrase and importer.name not in PHRASE_FORMATS:
+        findings.note("phrase-unused", "--phrase", f"the format {importer.name} says itself what its masks show")
     with _staged(out) as staging:
         tally = _write(importer, source, staging, options, findings)
         report = ImportReport(
@@ -189,7 +189,7 @@ def _write(importer: Importer, source: Path, folder: Path, options: ImportOption
     )
     store, tally = _Store(folder, options, findings), Tally()
     with ManifestWriter(folder, provenance) as writer:
-        for frame in _with_progress(reading.frames, reading.num_frames):
+        for frame in with_progress(reading.frames, "importing", reading.num_frames):
             record = store.keep(frame)
             if record is not None:
                 writer.add(record)
@@ -197,14 +197,8 @@ def _write(importer: Importer, source: Path, folder: Path, options: ImportOption
         if not tally.num_frames and not findings.refused:
             findings.refuse("no-frames", source, "no frame to import", "check the folder, or give --format")
         findings.raise_if_refused(source)
-    store.write_hashes()
+    write_pixel_hashes(folder, store.hash_of_frame)
     return tally
-
-
-def _with_progress(frames: Iterable[SourceFrame], total: int) -> Iterator[SourceFrame]:
-    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(frames, total=total)
 
 
 class _Store:
@@ -214,7 +208,7 @@ class _Store:
         self._folder, self._options, self._findings = folder, options, findings
         self._image_of_id: dict[str, Path] = {}
         self._id_of_pixels: dict[str, str] = {}
-        self._hash_of_id: dict[str, str] = {}
+        self.hash_of_frame: dict[str, str] = {}
 
     def keep(self, frame: SourceFrame) -> FrameRecord | None:
         """Return the record of `frame`, its image stored; None, and a finding, where that cannot be."""
@@ -235,15 +229,9 @@ class _Store:
         photometry = Photometry(bits, channels, self._options.bright_vessels)
         return replace(_record(frame, photometry), image=self._place(frame, grey_HW))
 
-    def write_hashes(self) -> None:
-        """Write the SHA-256 of every frame's grey pixels, by which `check` sees whether an image was changed later."""
-        rows = {"frame_id": list(self._hash_of_id), "pixels_sha256": list(self._hash_of_id.values())}
-        with atomic_path(self._folder / PIXEL_HASHES_NAME) as partial:
-            pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)).write_parquet(partial)
-
     def _notice_duplicate(self, frame: SourceFrame, grey_HW: GreyImage) -> None:
         digest = pixels_sha256(grey_HW)
-        self._hash_of_id[frame.frame_id] = digest
+        self.hash_of_frame[frame.frame_id] = digest
         first = self._id_of_pixels.setdefault(digest, frame.frame_id)
         if first != frame.frame_id:
             message = f"frame {frame.frame_id} has the same pixels as {first}"
@@ -257,11 +245,6 @@ class _Store:
         if not self._findings.refused:
             write_png(self._folder / name, grey_HW)
         return name
-
-
-def pixels_sha256(grey_HW: GreyImage) -> str:
-    """Return the SHA-256 of the size and the grey values of an image (H, W)."""
-    return sha256_bytes(f"{grey_HW.shape[0]} {grey_HW.shape[1]} ".encode() + grey_HW.tobytes())
 
 
 def _record(frame: SourceFrame, photometry: Photometry) -> FrameRecord:

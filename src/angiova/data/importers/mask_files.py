@@ -65,7 +65,7 @@ def pair_up(source: Path, findings: Findings) -> list[Pair]:
     for path in image_files(source, findings):
         parts = path.relative_to(source).with_suffix("").parts
         folder = mask_folder_of(parts[:-1])
-        key = PurePath(*(part for part in parts if part not in ("images", folder)))
+        key = PurePath(*(part for part in parts[:-1] if part not in ("images", folder)), parts[-1])
         if folder is not None:
             folders[folder].append((key, path))
         elif key in images:

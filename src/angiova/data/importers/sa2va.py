@@ -56,8 +56,8 @@ class Sa2vaImporter:
         except DataError as error:
             findings.refuse("json-malformed", path, error.problem, error.remedy or "see docs/finetune.md of Sa2VA")
             entries = []
-        if (path.parent / "images").is_dir():
-            note_unlisted(path.parent / "images", _listed(path.parent / "images", entries), findings)
+        folder = _image_folder(path.parent)
+        note_unlisted(folder, _listed(folder, entries), findings)
         return Reading(len(entries), _frames(path, entries, options, findings))
 
 
@@ -79,7 +79,7 @@ def _frames(path: Path, entries: list[Any], options: ImportOptions, findings: Fi
             if len(objects) != len(phrases):
                 raise DataError(f"{len(objects)} objects and {len(phrases)} texts; each object needs one text")
             phrases = [words({"text": phrase}, "text") for phrase in phrases]
-            image = _image(path.parent, name)
+            image = confined(path.parent, name, _image_folder(path.parent))
         except DataError as error:
             findings.refuse("entry-refused", where, error.problem, error.remedy or "correct the entry")
             continue
@@ -92,10 +92,8 @@ def _frames(path: Path, entries: list[Any], options: ImportOptions, findings: Fi
             )
 
 
-def _image(root: Path, name: str) -> Path:
-    """Return the image `name`, from the folder ``images`` where there is one."""
-    confined(root, name)
-    return confined(root, f"images/{name}" if (root / "images").is_dir() else name)
+def _image_folder(root: Path) -> Path:
+    return root / "images" if (root / "images").is_dir() else root
 
 
 def _targets(
@@ -109,7 +107,7 @@ def _targets(
     masks: dict[str, list[Rle]] = defaultdict(list)
     for index, (polygons, phrase) in enumerate(zip(objects, phrases, strict=True)):
         place = f"{where}.mask[{index}]"
-        if not isinstance(polygons, list) or not polygons:
+        if not isinstance(polygons, list) or not polygons or not all(isinstance(item, list) for item in polygons):
             findings.refuse("object-malformed", place, "an object should be a list of polygons", "correct the entry")
             continue
         mask = rle_of_polygons(polygons, size_px, place, findings)

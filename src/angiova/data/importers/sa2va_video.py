@@ -131,14 +131,12 @@ def _frames(
 def _video_folder(source: Path, name: str) -> Path:
     """Return the folder of the frames of the video `name`: the first folder of `source` that has it."""
     folders = [path for path in sorted(source.iterdir()) if path.is_dir()]
-    found = [confined(source, f"{folder.name}/{name}") for folder in folders]
+    found = [confined(source, name, folder) for folder in folders]
     return next((path for path in found if path.is_dir()), source / "JPEGImages" / name)
 
 
 def _image(source: Path, folder: Path, name: str) -> Path:
-    choices = [
-        confined(source, (folder.relative_to(source) / f"{name}{suffix}").as_posix()) for suffix in FRAME_SUFFIXES
-    ]
+    choices = [confined(source, f"{name}{suffix}", folder) for suffix in FRAME_SUFFIXES]
     return next((path for path in choices if path.is_file()), choices[0])
 
 

@@ -97,8 +97,8 @@ class Naming:
         return named or Named()
 
 
-def confined(root: Path, name: str) -> Path:
-    """Return the file `name` under `root`.
+def confined(root: Path, name: str, folder: Path | None = None) -> Path:
+    """Return the file `name` in `folder`, which lies under `root` and is `root` itself where not given.
 
     Raises:
         DataError: `name` is absolute, climbs with ``..``, or leads out of `root` through a link.
@@ -107,7 +107,7 @@ def confined(root: Path, name: str) -> Path:
     windows = PureWindowsPath(name)
     if PurePath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         raise DataError(f"path {name!r} leaves the source folder", remedy="use paths relative to the image folder")
-    path = root / name
+    path = (folder or root) / name
     try:
         inside = path.resolve().is_relative_to(root.resolve())
         path.stat()
@@ -214,8 +214,8 @@ def natural_key(path: PurePath) -> list[tuple[int, int, str]]:
 
 
 def frame_id_of(parts: Sequence[str]) -> str:
-    """Join folder names and a file's stem into an id that is safe as a file name; ``images`` is left out."""
-    joined = "-".join(part for part in parts if part != "images")
+    """Join folder names and a file's stem into an id that is safe as a file name; folders ``images`` are left out."""
+    joined = "-".join([*(part for part in parts[:-1] if part != "images"), *parts[-1:]])
     safe = re.sub(r"[^\w.-]+", "_", joined).lstrip(".") or "frame"
     if len(safe) <= MAX_ID_LENGTH:
         return safe
