@@ -7,10 +7,12 @@ from typing import Final
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
 
 from angiova.simulate.heart import Floats, Heart
 
 STEP_MM: Final = 0.3
+BEND_MM: Final = 3.5  # standard deviation that rounds the bends
 FRENCH_MM: Final = 1 / 3  # outer diameter of one French
 INNER_SHARE: Final = 0.86
 WALL_ATTENUATION_MM: Final = 0.12
@@ -57,8 +59,9 @@ def draw_catheter(rng: np.random.Generator, heart: Heart, ostium_3: Floats, into
     knots = np.stack([tip, ostium_3 - 3.0 * into_3, low, wall + np.array([0, 0, 5.0]), rise, high, arch])
     at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
     even = np.arange(0, at[-1], STEP_MM)
-    points_N3 = np.asarray(CubicSpline(at, knots)(even), dtype=np.float32)
-    radius_mm = float(rng.choice([5, 6, 7], p=[0.3, 0.6, 0.1])) * FRENCH_MM / 2
+    curve_N3 = gaussian_filter1d(CubicSpline(at, knots)(even), BEND_MM / STEP_MM, axis=0, mode="nearest")
     swing_N = np.exp(-even / 30.0).astype(np.float32)
+    points_N3 = (curve_N3 + (tip - curve_N3[0]) * swing_N[:, None] ** 4).astype(np.float32)
+    radius_mm = float(rng.choice([5, 6, 7], p=[0.3, 0.6, 0.1])) * FRENCH_MM / 2
     filled = float(rng.choice([0.0, 0.3, 0.8]))
     return Catheter(points_N3, radius_mm, radius_mm * INNER_SHARE, swing_N, filled)

@@ -16,13 +16,12 @@ from angiova.data.syntax import CATHETER_PHRASE, STENOSIS_PHRASE, TREE_PHRASE, s
 from angiova.files import sha256_bytes
 from angiova.simulate.heart import Floats
 from angiova.simulate.plan import FRAMES_A_SECOND, RunPlan, choose_frames
-from angiova.simulate.render import expose
-from angiova.simulate.scene import Scene, draw_scene
+from angiova.simulate.render import expose, hardened
+from angiova.simulate.scene import Opacified, Scene, draw_scene
 from angiova.simulate.tree import UNNAMED
-from angiova.simulate.tubes import tube_path_mm
 
 # A pixel is vessel where contrast takes at least this share of the primary beam away.
-VISIBLE_DARKENING: Final = 0.03
+VISIBLE_DARKENING: Final = 0.05
 # The catheter is labelled where the beam crosses at least this share of its diameter.
 CATHETER_SHARE: Final = 0.2
 # A segment is present from this share of the image's area on; below it only a crumb at a border or a front is seen.
@@ -82,27 +81,29 @@ def render_frame(scene: Scene, time_s: float, rng: np.random.Generator) -> tuple
         time_s: seconds from its start.
         rng: source of the quantum noise.
     """
+    opacified = scene.opacified(time_s)
     outer_HW, lumen_HW = scene.catheter_paths_mm(time_s)
-    contrast_HW, segments = _contrast(scene, time_s)
-    attenuation_HW = scene.background(time_s) + scene.contrast_mm * contrast_HW
-    attenuation_HW += scene.catheter_attenuation(outer_HW, lumen_HW, time_s) + scene.reflux_attenuation(time_s)
-    open_HW = scene.chain.field_HW
+    contrast_HW, segments = _contrast(scene, opacified)
+    attenuation_HW = scene.background(time_s) + scene.reflux_attenuation(time_s)
+    dense_HW = scene.contrast_mm * contrast_HW + scene.catheter_attenuation(outer_HW, lumen_HW, time_s)
+    attenuation_HW += hardened(dense_HW)
+    open_HW = scene.chain.field
     labels = Labels(
         tree=_visible(scene, contrast_HW),
         segments=segments,
-        stenosis=_visible(scene, _path_of(scene, time_s, scene.tree.stenosis_N)),
+        stenosis=_visible(scene, opacified.path_mm(scene.tree.stenosis_N)),
         catheter=(outer_HW > CATHETER_SHARE * 2 * scene.catheter.radius_mm) & open_HW,
     )
     return expose(scene.chain, attenuation_HW, scene.level, rng), labels
 
 
-def _contrast(scene: Scene, time_s: float) -> tuple[Floats, dict[str, BoolMask]]:
+def _contrast(scene: Scene, opacified: Opacified) -> tuple[Floats, dict[str, BoolMask]]:
     """Return the path through contrast, (H, W) in mm, and the masks of the segments that show some."""
-    total_HW = _path_of(scene, time_s, scene.tree.segment_N == UNNAMED)
+    total_HW = opacified.path_mm(scene.tree.segment_N == UNNAMED)
     least_px = SEGMENT_AREA_SHARE * total_HW.size
     segments = {}
     for index, name in enumerate(scene.tree.segments):
-        path_HW = _path_of(scene, time_s, scene.tree.segment_N == index)
+        path_HW = opacified.path_mm(scene.tree.segment_N == index)
         total_HW += path_HW
         mask_HW = _visible(scene, path_HW)
         if mask_HW.sum() > least_px:
@@ -110,25 +111,17 @@ def _contrast(scene: Scene, time_s: float) -> tuple[Floats, dict[str, BoolMask]]
     return total_HW, segments
 
 
-def _path_of(scene: Scene, time_s: float, chosen_N: BoolMask) -> Floats:
-    """Return the path through contrast in some samples of the tree, (H, W), in mm of undiluted contrast."""
-    rows, columns, radius_px = scene.tree_in_pixels(time_s)
-    step_mm = scene.contrast_step_N_mm(time_s)
-    shape = (scene.c_arm.size_px, scene.c_arm.size_px)
-    return tube_path_mm(rows[chosen_N], columns[chosen_N], radius_px[chosen_N], step_mm[chosen_N], shape)
-
-
 def _visible(scene: Scene, path_HW: Floats) -> BoolMask:
     """Return where contrast darkens visibly, by Beer-Lambert, and the collimator is open."""
     least_mm = -np.log(1 - VISIBLE_DARKENING) / scene.contrast_mm
-    return np.asarray((path_HW >= least_mm) & scene.chain.field_HW)
+    return np.asarray((path_HW >= least_mm) & scene.chain.field)
 
 
 def _record(plan: RunPlan, scene: Scene, frame: int, image_HW: GreyImage, labels: Labels) -> FrameRecord:
     frame_id = f"{plan.run_id}-f{frame:03d}"
     height, width = image_HW.shape
     spacing_mm = round(scene.c_arm.spacing_mm, 5)
-    field_HW = scene.chain.field_HW
+    field_HW = scene.chain.field
     return FrameRecord(
         frame_id=frame_id,
         image=f"images/{frame_id}.png",

@@ -80,9 +80,9 @@ def right_course(rng: np.random.Generator, left_dominant: bool) -> Course:
 
 def _descending(rng: np.random.Generator) -> Course:
     first, second = float(rng.uniform(0.18, 0.27)), float(rng.uniform(0.46, 0.56))
-    diagonals = [_diagonal(rng, "9", first, 0.28)]
+    diagonals = [_diagonal(rng, "9", first, 0.33)]
     if rng.random() < 0.8:
-        diagonals.append(_diagonal(rng, "10", second, 0.22))
+        diagonals.append(_diagonal(rng, "10", second, 0.28))
     end = float(rng.uniform(82, 104))
     places = _jitter(rng, [(9, 6, 1.04), (28, 0, 1.03), (55, -3, 1.0)])
     names = (("6", first), ("7", second), ("8", 1.0))
@@ -92,7 +92,7 @@ def _descending(rng: np.random.Generator) -> Course:
 
 def _diagonal(rng: np.random.Generator, name: str, at: float, share: float) -> Course:
     elevation = 90 * at
-    reach, spread = float(rng.uniform(22, 36)), float(rng.uniform(26, 44))
+    reach, spread = float(rng.uniform(28, 48)), float(rng.uniform(26, 46))
     places = [
         (elevation + 0.3 * reach, 0.55 * spread, 1.02),
         (elevation + 0.65 * reach, 0.9 * spread, 1.0),
@@ -134,7 +134,7 @@ def _circumflex(rng: np.random.Generator, left_dominant: bool) -> Course:
 
 
 def _marginal(rng: np.random.Generator, name: str, at: float, end: float, share: float) -> Course:
-    azimuth, reach = 12 + (end - 12) * at, float(rng.uniform(40, 68))
+    azimuth, reach = 12 + (end - 12) * at, float(rng.uniform(48, 74))
     places = [(8, azimuth + 4, 1.03), (0.5 * reach, azimuth + 2, 1.0), (reach, azimuth - 4, 1.0)]
     return _branch(rng, name, places, at=at, share=share)
 

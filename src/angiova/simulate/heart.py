@@ -54,7 +54,7 @@ class Heart:
         """Return unit normals (N, 3) of the ellipsoid through local points (N, 3)."""
         scale = np.array([self.length_mm, self.radius_mm, self.radius_mm], dtype=np.float32) ** 2
         normals = local_N3 / scale
-        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9))
 
     def contract(self, local_N3: Floats, systole: float) -> Floats:
         """Return local points (N, 3) moved by the beat.
@@ -90,7 +90,7 @@ def draw_heart(rng: np.random.Generator) -> Heart:
     roll = np.deg2rad(rng.normal(0, TILT_DEG))
     rolled_up = np.cos(roll) * up + np.sin(roll) * left
     axes_33 = np.stack([long_axis, rolled_up, np.cross(rolled_up, long_axis)]).astype(np.float32)
-    return Heart(float(rng.uniform(31, 39)), float(rng.uniform(72, 88)), float(rng.uniform(0.05, 0.25)), axes_33)
+    return Heart(float(rng.uniform(35, 43)), float(rng.uniform(80, 98)), float(rng.uniform(0.05, 0.25)), axes_33)
 
 
 def systole_at(time_s: float, beat_s: float) -> float:

@@ -106,10 +106,10 @@ def choose_frames(rng: np.random.Generator, num_frames: int, bolus: Bolus, last_
 
 
 def _spread(rng: np.random.Generator, first: int, last: int, num: int) -> Sequence[int]:
-    """Return `num` different integers from `first` to about `last`, evenly spread with jitter."""
+    """Return `num` different integers from `first` to about `last`, one at random from each of `num` even cells."""
     stride = max((last - first + 1) / max(num, 1), 1.0)
-    jitter = rng.random(num)
-    return [first + int((index + jitter[index]) * stride) if stride > 1 else first + index for index in range(num)]
+    edges = [first + int(index * stride) for index in range(num + 1)]
+    return [int(rng.integers(edges[index], edges[index + 1])) for index in range(num)]
 
 
 def _first_side(rng: np.random.Generator) -> Side:

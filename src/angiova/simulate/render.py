@@ -14,6 +14,7 @@ from angiova.simulate.heart import Floats
 from angiova.simulate.thorax import enlarged
 
 REFERENCE_PX: Final = 512  # image size that the widths in pixels below are meant for
+HARDENING: Final = 0.5
 REDUCTION: Final = 4  # the blurs that are wide need only every fourth pixel
 
 
@@ -46,7 +47,7 @@ class Chain:
     shutter_HW: Floats
 
     @property
-    def field_HW(self) -> BoolMask:
+    def field(self) -> BoolMask:
         """Where the collimator is open, shape (H, W)."""
         return np.asarray(self.shutter_HW > 0.5)
 
@@ -54,10 +55,10 @@ class Chain:
 def draw_chain(rng: np.random.Generator, size_px: int) -> Chain:
     """Return the imaging chain of a random laboratory."""
     return Chain(
-        quanta=float(rng.uniform(700, 2600)),
-        scatter=float(rng.uniform(0.25, 0.7)),
+        quanta=float(rng.uniform(850, 2800)),
+        scatter=float(rng.uniform(0.35, 0.8)),
         blur_px=float(rng.uniform(0.7, 1.15)),
-        grain_px=float(rng.uniform(0.45, 0.75)),
+        grain_px=float(rng.uniform(0.5, 0.85)),
         gain=float(rng.uniform(150, 215)),
         grey=float(rng.uniform(95, 155)),
         harmonise=float(rng.uniform(0.0, 0.45)),
@@ -65,6 +66,14 @@ def draw_chain(rng: np.random.Generator, size_px: int) -> Chain:
         shutter_grey=float(rng.choice([rng.uniform(0, 12), rng.uniform(18, 60)])),
         shutter_HW=_draw_shutter(rng, size_px),
     )
+
+
+def hardened(attenuation_HW: Floats) -> Floats:
+    """Return the attenuation of dense matter in a beam of many energies, (H, W), from that at its mean energy.
+
+    Soft quanta go first, so that what is left is attenuated less; a fit with the right slope at zero.
+    """
+    return attenuation_HW / (1 + HARDENING * attenuation_HW)
 
 
 def transmitted(attenuation_HW: Floats, scatter: float) -> Floats:
@@ -75,12 +84,10 @@ def transmitted(attenuation_HW: Floats, scatter: float) -> Floats:
     primary_HW = np.exp(-attenuation_HW)
     coarse_HW = _coarse(primary_HW)
     smooth_HW = gaussian_filter(coarse_HW, 0.12 * len(coarse_HW), mode="nearest")
-    return primary_HW + scatter * enlarged(smooth_HW, len(primary_HW))
+    return np.asarray(primary_HW + scatter * enlarged(smooth_HW, len(primary_HW)))
 
 
-def expose(
-    chain: Chain, attenuation_HW: Floats, level: float, rng: np.random.Generator
-) -> GreyImage:
+def expose(chain: Chain, attenuation_HW: Floats, level: float, rng: np.random.Generator) -> GreyImage:
     """Return the picture on the monitor, shape (H, W).
 
     Args:
@@ -113,13 +120,13 @@ def _display(chain: Chain, log_HW: Floats, noise_HW: Floats, scale: float) -> Gr
     fine_HW = gaussian_filter(coarse_HW, 6 * scale / REDUCTION, mode="nearest")
     correction_HW = enlarged(-chain.harmonise * wide_HW - 0.35 * chain.sharpen * fine_HW, len(shown_HW))
     shown_HW = (1 + 0.35 * chain.sharpen) * shown_HW + correction_HW
-    return np.clip(np.rint(chain.grey + chain.gain * shown_HW), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(chain.grey + chain.gain * shown_HW), 0, 255), dtype=np.uint8)
 
 
 def _coarse(map_HW: Floats) -> Floats:
     size = len(map_HW)
     if size % REDUCTION:
-        return uniform_filter(map_HW, REDUCTION)[::REDUCTION, ::REDUCTION]
+        return np.asarray(uniform_filter(map_HW, REDUCTION)[::REDUCTION, ::REDUCTION])
     folded = map_HW.reshape(size // REDUCTION, REDUCTION, size // REDUCTION, REDUCTION)
     return np.asarray(folded.mean(axis=(1, 3)), dtype=np.float32)
 

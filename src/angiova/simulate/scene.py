@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from angiova.data.rle import BoolMask
 from angiova.simulate.catheter import WALL_ATTENUATION_MM, Catheter, draw_catheter
 from angiova.simulate.flow import Bolus, concentration
 from angiova.simulate.heart import Floats, Heart, draw_heart, systole_at
@@ -19,6 +20,30 @@ from angiova.simulate.tubes import tube_path_mm
 
 LEFT_DOMINANT_SHARE: Final = 0.1
 ROOT_RADIUS_MM: Final = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opacified:
+    """The samples of a tree at one moment, (N,) each.
+
+    Attributes:
+        rows_N: in pixels.
+        columns_N: in pixels.
+        radius_N_px: as projected.
+        contrast_N_mm: length of centreline that a sample stands for, times its concentration of contrast.
+        size_px: height and width of the image.
+    """
+
+    rows_N: Floats
+    columns_N: Floats
+    radius_N_px: Floats
+    contrast_N_mm: Floats
+    size_px: int
+
+    def path_mm(self, chosen_N: BoolMask) -> Floats:
+        """Return the path through contrast in some of the samples, (H, W), in mm of undiluted contrast."""
+        chosen = [values[chosen_N] for values in (self.rows_N, self.columns_N, self.radius_N_px, self.contrast_N_mm)]
+        return tube_path_mm(chosen[0], chosen[1], chosen[2], chosen[3], (self.size_px, self.size_px))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +92,13 @@ class Scene:
         """Return how far the diaphragm has moved down at `time_s`."""
         return self.breath_mm * float(np.sin(2 * np.pi * time_s / self.breath_s))
 
-    def tree_in_pixels(self, time_s: float) -> tuple[Floats, Floats, Floats]:
-        """Return (rows, columns, radius), each (N,) in pixels, of the tree's samples at `time_s`."""
+    def opacified(self, time_s: float) -> Opacified:
+        """Return the injected tree as it is projected at `time_s`."""
         moved_N3 = self.heart.to_patient(self.heart.contract(self.tree.points_N3, self.systole(time_s)))
         rows, columns, per_mm = self.c_arm.project(moved_N3 + self._shift_3(time_s))
-        return rows, columns, self.tree.radius_N_mm * per_mm
-
-    def contrast_step_N_mm(self, time_s: float) -> Floats:
-        """Return the length of centreline of each sample of the tree times its concentration of contrast, (N,)."""
-        return self.tree.step_N_mm * concentration(self.bolus, self.tree.arrival_N_s, time_s)
+        contrast_N = concentration(self.bolus, self.tree.arrival_N_s, time_s)
+        radius_N_px = self.tree.radius_N_mm * per_mm
+        return Opacified(rows, columns, radius_N_px, self.tree.step_N_mm * contrast_N, self.c_arm.size_px)
 
     def catheter_paths_mm(self, time_s: float) -> tuple[Floats, Floats]:
         """Return the path through the whole catheter and through its lumen, each (H, W)."""
@@ -125,7 +148,7 @@ def draw_scene(plan: RunPlan, size_px: int) -> Scene:
     ends_23 = heart.to_patient(tree.points_N3[[0, 25]])
     into_3 = (ends_23[1] - ends_23[0]) / np.linalg.norm(ends_23[1] - ends_23[0])
     thorax, chain = draw_thorax(rng, heart, c_arm, table_3), draw_chain(rng, size_px)
-    level = float(np.median(thorax.attenuation(size_px, 0.0, 0.0, c_arm.spacing_mm)[chain.field_HW]))
+    level = float(np.median(thorax.attenuation(size_px, 0.0, 0.0, c_arm.spacing_mm)[chain.field]))
     beat_s = 60 / float(rng.uniform(55, 95))
     return Scene(
         heart=heart,
@@ -136,7 +159,7 @@ def draw_scene(plan: RunPlan, size_px: int) -> Scene:
         thorax=thorax,
         chain=chain,
         bolus=draw_bolus(rng, plan.num_frames),
-        contrast_mm=float(rng.uniform(0.085, 0.15)),
+        contrast_mm=float(rng.uniform(0.095, 0.17)),
         reflux=float(rng.choice([0.0, rng.uniform(0.02, 0.14)])),
         beat_s=beat_s,
         beat_phase_s=float(rng.uniform(0, beat_s)),

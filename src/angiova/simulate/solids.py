@@ -56,4 +56,4 @@ def chord_mm(solid: Solid, source_3: Floats, rays_HW3: Floats) -> Floats:
         along = np.where(np.abs(v_HW3[..., 2]) < 1e-9, 1e-9, v_HW3[..., 2])
         first, second = (-1 - q[2]) / along, (1 - q[2]) / along
         near, far = np.maximum(near, np.minimum(first, second)), np.minimum(far, np.maximum(first, second))
-    return np.maximum(far - near, 0).astype(np.float32)
+    return np.asarray(np.maximum(far - near, 0), dtype=np.float32)

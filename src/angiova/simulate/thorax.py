@@ -7,7 +7,7 @@ set so that grey values spread as in clinical angiograms, not from tables.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -123,7 +123,7 @@ def _trunk(rng: np.random.Generator) -> Solid:
 
 
 def _lungs(rng: np.random.Generator) -> list[Solid]:
-    mu = -float(rng.uniform(0.0014, 0.0030))
+    mu = -float(rng.uniform(0.0018, 0.0042))
     base = float(rng.uniform(10, 30))
     return [
         _solid((-78, float(rng.uniform(-5, 20)), base), (float(rng.uniform(48, 62)), 88, 115), mu, flat=False),
@@ -132,8 +132,8 @@ def _lungs(rng: np.random.Generator) -> list[Solid]:
 
 
 def _diaphragm(rng: np.random.Generator) -> list[Solid]:
-    top_mm = float(rng.normal(-42, 14))
-    mu = float(rng.uniform(0.0015, 0.0035))
+    top_mm = float(rng.normal(-46, 16))
+    mu = float(rng.uniform(0.0022, 0.005))
     right, left = float(rng.uniform(75, 95)), float(rng.uniform(70, 90))
     return [
         _solid((-62, 0, top_mm - right), (82, 95, right), mu, flat=False),
@@ -144,23 +144,33 @@ def _diaphragm(rng: np.random.Generator) -> list[Solid]:
 def _spine(rng: np.random.Generator) -> list[Solid]:
     """Return the thoracic vertebrae with end plates, pedicles and spinous processes, in front of the back."""
     x, y = float(rng.normal(-14, 5)), float(rng.uniform(68, 82))
-    mu, pitch_mm = float(rng.uniform(0.0035, 0.0065)), float(rng.uniform(25, 29))
+    mu, pitch_mm = float(rng.uniform(0.005, 0.010)), float(rng.uniform(25, 29))
     parts = []
     for number in range(-6, 6):
         z = number * pitch_mm + float(rng.normal(0, 0.6))
-        parts.append(_solid((x, y, z), (16, 14, 0.40 * pitch_mm), mu, flat=True))
-        for plate in (-0.40, 0.40):
-            parts.append(_solid((x, y, z + plate * pitch_mm), (17.5, 15, 1.0), 1.2 * mu, flat=True))
+        tilted_33 = _tilted(rng)
+        body = _solid((x, y, z), (16, 14, 0.40 * pitch_mm), mu, flat=True)
+        parts.append(replace(body, axes_33=tilted_33))
+        for end in (-0.40, 0.40):
+            plate = _solid((x, y, z), (17.5, 15, 1.2), 1.2 * mu, flat=True).moved(end * pitch_mm * tilted_33[2])
+            parts.append(replace(plate, axes_33=tilted_33))
         for side in (-11.0, 11.0):
             parts.append(_solid((x + side, y + 18, z + 4), (4.2, 9, 6.0), 1.5 * mu, flat=False))
             parts.append(_solid((x + side, y + 18, z + 4), (2.6, 9, 4.2), -1.4 * mu, flat=False))
-        parts.append(_solid((x, y + 36, z - 8), (3.0, 14, 8.0), 1.5 * mu, flat=False))
+        parts.append(_solid((x, y + 36, z - 8), (3.0, 14, 8.0), 0.6 * mu, flat=False))
     return parts
+
+
+def _tilted(rng: np.random.Generator) -> Floats:
+    """Return upright axes, tilted by the curvature of the spine."""
+    forward, sideways = np.deg2rad(rng.normal((7.0, 0.0), 3.0))
+    axes_33, _ = np.linalg.qr(np.array([[1, 0, -sideways], [0, 1, -forward], [sideways, forward, 1]]).T)
+    return np.asarray((axes_33 * np.sign(np.diag(axes_33))).T, dtype=np.float32)
 
 
 def _ribs(rng: np.random.Generator, c_arm: CArm, table_3: Floats) -> Floats:
     """Return the ribs as tubes with a dense rim, (BONE_PX, BONE_PX)."""
-    mu, spacing_mm, phase_mm = float(rng.uniform(0.003, 0.008)), float(rng.uniform(26, 32)), float(rng.uniform(0, 30))
+    mu, spacing_mm, phase_mm = float(rng.uniform(0.006, 0.016)), float(rng.uniform(26, 32)), float(rng.uniform(0, 30))
     half_x, half_y = float(rng.uniform(115, 135)), float(rng.uniform(85, 100))
     turn = np.deg2rad(np.linspace(-150, 150, 500))
     total_HW = np.zeros((BONE_PX, BONE_PX), dtype=np.float32)
@@ -181,20 +191,20 @@ def _ribs(rng: np.random.Generator, c_arm: CArm, table_3: Floats) -> Floats:
 def _texture(rng: np.random.Generator) -> Floats:
     """Return mottle at several scales, (BONE_PX, BONE_PX), which wraps at the borders."""
     mottle_HW = np.zeros((BONE_PX, BONE_PX), dtype=np.float32)
-    for sigma_px, weight in ((3.0, 0.012), (6.0, 0.022), (13.0, 0.035), (35.0, 0.06)):
+    for sigma_px, weight in ((1.6, 0.008), (3.0, 0.02), (6.0, 0.035), (13.0, 0.05), (35.0, 0.06)):
         white_HW = rng.standard_normal((BONE_PX, BONE_PX)).astype(np.float32)
         smooth_HW = gaussian_filter(white_HW, sigma_px, mode="wrap")
-        mottle_HW += weight * float(rng.uniform(0.5, 1.2)) * smooth_HW / smooth_HW.std()
+        mottle_HW += weight * float(rng.uniform(0.5, 1.3)) * smooth_HW / smooth_HW.std()
     return mottle_HW
 
 
 def _lung_vessels(rng: np.random.Generator) -> Floats:
     """Return the shadows of pulmonary vessels as faint wandering tubes, (BONE_PX, BONE_PX)."""
-    num_tubes, num_steps = int(rng.integers(20, 45)), 150
+    num_tubes, num_steps = int(rng.integers(25, 60)), 150
     heading = rng.uniform(0, 2 * np.pi, (num_tubes, 1)) + np.cumsum(rng.normal(0, 0.05, (num_tubes, num_steps)), axis=1)
     rows = rng.uniform(0, BONE_PX, (num_tubes, 1)) + np.cumsum(np.sin(heading), axis=1)
     columns = rng.uniform(0, BONE_PX, (num_tubes, 1)) + np.cumsum(np.cos(heading), axis=1)
     radius = rng.uniform(1.0, 4.0, (num_tubes, 1)) * np.linspace(1, 0.3, num_steps)
-    flat = [np.asarray(values, dtype=np.float32).ravel() for values in (rows, columns, radius)]
-    shadows_HW = tube_path_mm(*flat, np.full(flat[0].shape, 0.008, dtype=np.float32), (BONE_PX, BONE_PX))
-    return np.asarray(gaussian_filter(shadows_HW, 1.3), dtype=np.float32)
+    row_N, column_N, radius_N = (values.astype(np.float32).ravel() for values in (rows, columns, radius))
+    shadows_HW = tube_path_mm(row_N, column_N, radius_N, np.full_like(row_N, 0.014), (BONE_PX, BONE_PX))
+    return np.asarray(gaussian_filter(shadows_HW, 2.0), dtype=np.float32)

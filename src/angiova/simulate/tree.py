@@ -1,4 +1,4 @@
-"""One patient's coronary tree: centrelines in space, calibres by Murray's law, narrowings, and when contrast arrives."""
+"""One coronary tree: centrelines in space, calibres by Murray's law, narrowings, and when contrast arrives."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from angiova.simulate.heart import Floats, Heart
 
 Side = Literal["left", "right"]
 STEP_MM: Final = 0.18
+BARE_END_MM: Final = 7.0
+OSTIUM_MM: Final = 3.0
 MIN_RADIUS_MM: Final = 0.14
 UNNAMED: Final = -1
 STENOSED_SEGMENTS: Final = frozenset({"1", "2", "3", "6", "7", "11", "12a", "13"})
 # Flow of the twigs that the tree does not draw narrows what it does draw; see `Course.taper` for the rest.
-TWIG_SHARE: Final = (0.02, 0.08)
+TWIG_SHARE: Final = (0.02, 0.16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,12 @@ def murray_split(radius_mm: float, share: float) -> tuple[float, float]:
 def draw_tree(rng: np.random.Generator, heart: Heart, side: Side, left_dominant: bool) -> Tree:
     """Return a random coronary tree on `heart`, with narrowings on about half of the trees."""
     if side == "left":
-        origin, course, radius_mm = left_origin(rng), left_course(rng, left_dominant), float(rng.uniform(1.8, 2.5))
+        origin, course, radius_mm = left_origin(rng), left_course(rng, left_dominant), float(rng.uniform(1.7, 2.3))
     else:
         origin, course = right_origin(rng), right_course(rng, left_dominant)
         radius_mm = float(rng.uniform(1.0, 1.4)) if left_dominant else float(rng.uniform(1.5, 2.2))
     arteries = list(_Grower(rng, heart).grow(course, origin, radius_mm))
+    arteries[0].radius_N_mm *= _funnel(len(arteries[0].points_N3))
     stenoses = _narrow(rng, arteries)
     return _join(side, arteries, stenoses)
 
@@ -102,8 +105,8 @@ class _Grower:
 
     def __init__(self, rng: np.random.Generator, heart: Heart) -> None:
         self.rng, self.heart = rng, heart
-        self.tortuosity_mm = float(rng.gamma(3.0, 0.35))
-        self.twig_spacing_mm = float(rng.uniform(7, 16))
+        self.tortuosity_mm = float(rng.gamma(2.5, 0.32))
+        self.twig_spacing_mm = float(rng.uniform(7, 15))
 
     def grow(
         self, course: Course, origin: Place, radius_mm: float, junction_3: Floats | None = None, arrival_s: float = 0.0
@@ -146,7 +149,7 @@ class _Grower:
         ramp_N = np.minimum(travelled_N / 8.0, 1.0)
         amplitude_mm = self.tortuosity_mm * strength
         wound = points_N3 + ramp_N * amplitude_mm * (
-            self._smooth(len(points_N3), 8.0, 3) + 0.35 * self._smooth(len(points_N3), 3.0, 3)
+            self._smooth(len(points_N3), 10.0, 3) + 0.25 * self._smooth(len(points_N3), 4.0, 3)
         )
         if junction_3 is not None:
             wound = wound + (junction_3 - points_N3[0]) * np.exp(-travelled_N / 12.0)
@@ -165,19 +168,17 @@ class _Grower:
         return np.asarray(np.maximum(radius_N * wave_N.clip(0.85, 1.15), MIN_RADIUS_MM), dtype=np.float32)
 
     def _sprouts(self, num_samples: int, radius_mm: float) -> list[tuple[int, float]]:
-        """Return (index, share of flow) of the twigs of an artery; the first and last few millimetres have none."""
-        margin = int(4.0 / STEP_MM)
+        """Return (index, share of flow) of the twigs of an artery; its ends have none, nor has a short trunk."""
+        margin = int(BARE_END_MM / STEP_MM)
         if num_samples <= 2 * margin or radius_mm < 0.3:
             return []
         num_twigs = self.rng.poisson(num_samples * STEP_MM / self.twig_spacing_mm)
         indices = np.sort(self.rng.integers(margin, num_samples - margin, num_twigs))
         return [(int(index), float(self.rng.uniform(*TWIG_SHARE))) for index in indices]
 
-    def _twig(
-        self, parent_N3: Floats, index: int, radius_mm: float, arrival_s: float, depth: int
-    ) -> Iterator[_Artery]:
+    def _twig(self, parent_N3: Floats, index: int, radius_mm: float, arrival_s: float, depth: int) -> Iterator[_Artery]:
         """Yield a small side branch, which leaves at an acute angle, hugs the surface, and branches at most twice."""
-        length_mm = float(self.rng.gamma(4.0, 0.25)) * 40.0 * radius_mm**0.8
+        length_mm = float(self.rng.gamma(4.0, 0.25)) * 48.0 * radius_mm**0.8
         num_samples = max(int(length_mm / STEP_MM), 8)
         travelled_N = STEP_MM * np.arange(num_samples, dtype=np.float32)[:, None]
         forward, sideways, outward = self._departure(parent_N3, index)
@@ -192,7 +193,7 @@ class _Grower:
         names_N = np.full(num_samples, "", dtype="U3")
         yield _Artery(points_N3, radius_N, arrival_N, names_N, np.zeros(num_samples, bool))
         for fork, share in sprouts:
-            branch_mm, _ = murray_split(float(radius_N[fork]), share * 4)
+            branch_mm, _ = murray_split(float(radius_N[fork]), min(share * 3, 0.4))
             yield from self._twig(points_N3, fork, branch_mm, float(arrival_N[fork]), depth + 1)
 
     def _departure(self, parent_N3: Floats, index: int) -> tuple[Floats, Floats, Floats]:
@@ -220,6 +221,12 @@ def _calibre(radius_mm: float, taper: float, num_samples: int, events: Sequence[
     for index, share in events:
         radius_N[index + 1 :] *= (1 - share) ** (1 / 3)
     return radius_N.astype(np.float32)
+
+
+def _funnel(num_samples: int) -> Floats:
+    """Return the factor (N,) by which the ostium rounds off the first millimetres of the tree."""
+    travelled_N = STEP_MM * np.arange(num_samples, dtype=np.float32)
+    return np.asarray(0.55 + 0.45 * np.sqrt(np.minimum(travelled_N / OSTIUM_MM, 1.0)))
 
 
 def _names(course: Course, num_samples: int) -> npt.NDArray[np.str_]:
@@ -272,4 +279,4 @@ def _join(side: Side, arteries: Sequence[_Artery], stenoses: tuple[Stenosis, ...
 
 def _sample_mm(points_N3: Floats) -> Floats:
     """Return the length of centreline that each sample of one artery stands for, shape (N,)."""
-    return np.linalg.norm(np.gradient(points_N3, axis=0), axis=1).astype(np.float32)
+    return np.asarray(np.linalg.norm(np.gradient(points_N3, axis=0), axis=1), dtype=np.float32)

@@ -24,23 +24,33 @@ def tube_path_mm(
     tube; where the tube runs obliquely they lie closer together, by just the factor by which the path is longer.
     """
     height, width = shape
-    path = np.zeros(height * width, dtype=np.float64)
     reach_N = np.ceil(radius_N_px + 0.5).astype(np.int32)
     row_N, column_N = np.rint(rows_N).astype(np.int32), np.rint(columns_N).astype(np.int32)
     near_N = (row_N >= -reach_N) & (row_N < height + reach_N) & (column_N >= -reach_N) & (column_N < width + reach_N)
     near_N &= step_N_mm > 0
+    # Room around the image for every disc that touches it spares testing each pixel of each disc.
+    margin = 2 * int(reach_N[near_N].max(initial=0))
+    padded_width = width + 2 * margin
+    path = np.zeros((height + 2 * margin) * padded_width, dtype=np.float64)
     for reach in np.unique(reach_N[near_N]):
         chosen = np.flatnonzero(near_N & (reach_N == reach))
         offset = np.arange(-reach, reach + 1, dtype=np.int32)
-        down_2 = (offset[None, :] + (row_N - rows_N)[chosen, None]) ** 2
-        right_2 = (offset[None, :] + (column_N - columns_N)[chosen, None]) ** 2
-        distance = np.sqrt(down_2[:, :, None] + right_2[:, None, :])
-        disc = np.clip(radius_N_px[chosen, None, None] + 0.5 - distance, 0, 1).astype(np.float32)
-        # The softened edge of a disc below a pixel's size has too large an area; its mass must stay pi r^2.
-        area = np.pi * radius_N_px[chosen] ** 2
-        disc *= (step_N_mm[chosen] * area / np.maximum(disc.sum(axis=(1, 2)), 1e-6))[:, None, None]
-        at_row = (row_N[chosen, None] + offset)[:, :, None]
-        at_column = (column_N[chosen, None] + offset)[:, None, :]
-        inside = (at_row >= 0) & (at_row < height) & (at_column >= 0) & (at_column < width)
-        path += np.bincount((at_row * width + at_column)[inside], disc[inside], minlength=height * width)
-    return path.reshape(shape).astype(np.float32)
+        down = (row_N - rows_N)[chosen, None] + offset
+        across = (column_N - columns_N)[chosen, None] + offset
+        disc = _discs(down, across, radius_N_px[chosen]) * step_N_mm[chosen, None, None]
+        at_row, at_column = row_N[chosen, None] + (offset + margin), column_N[chosen, None] + (offset + margin)
+        pixels = at_row[:, :, None] * padded_width + at_column[:, None, :]
+        path += np.bincount(pixels.ravel(), disc.ravel(), minlength=len(path))
+    padded = path.reshape(-1, padded_width)[margin : margin + height, margin : margin + width]
+    return np.asarray(padded, dtype=np.float32)
+
+
+def _discs(down_NK: Floats, across_NK: Floats, radius_N: Floats) -> Floats:
+    """Return discs (N, K, K) with edges softened over a pixel, given rows and columns from their centres.
+
+    The softened edge of a disc below a pixel's size has too large an area, so each is scaled to the mass pi r^2.
+    """
+    distance = np.sqrt((down_NK**2)[:, :, None] + (across_NK**2)[:, None, :])
+    discs = np.clip(radius_N[:, None, None] + np.float32(0.5) - distance, 0, 1)
+    mass_N = np.maximum(discs.sum(axis=(1, 2)), 1e-6)
+    return np.asarray(discs * (np.pi * radius_N**2 / mass_N)[:, None, None], dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Masks and pictures for people and for other programs."""
