@@ -127,9 +127,9 @@ def test_contrast_is_absent_before_the_front_full_on_the_plateau_and_gone_after_
 
 
 def test_blood_takes_its_time() -> None:
-    seconds = travel_time_s(np.full(101, 1.8, dtype=np.float32), step_mm=2.5)
+    seconds = travel_time_s(np.full(101, 1.8, dtype=np.float32), step_mm=3.0)
     assert seconds[0] == 0
-    assert seconds[-1] == pytest.approx(1.0, rel=1e-4)  # 250 mm at 250 mm/s
+    assert seconds[-1] == pytest.approx(1.0, rel=1e-4)  # 300 mm at 300 mm/s
 
 
 def test_apex_and_groove_lie_where_their_names_say() -> None:

@@ -86,7 +86,7 @@ def render_frame(scene: Scene, time_s: float, rng: np.random.Generator) -> tuple
     contrast_HW, segments = _contrast(scene, opacified)
     attenuation_HW = scene.background(time_s) + scene.reflux_attenuation(time_s)
     dense_HW = scene.contrast_mm * contrast_HW + scene.catheter_attenuation(outer_HW, lumen_HW, time_s)
-    attenuation_HW += hardened(dense_HW)
+    attenuation_HW += hardened(dense_HW + scene.leads_HW)
     open_HW = scene.chain.field
     labels = Labels(
         tree=_visible(scene, contrast_HW),

@@ -80,9 +80,9 @@ def right_course(rng: np.random.Generator, left_dominant: bool) -> Course:
 
 def _descending(rng: np.random.Generator) -> Course:
     first, second = float(rng.uniform(0.18, 0.27)), float(rng.uniform(0.46, 0.56))
-    diagonals = [_diagonal(rng, "9", first, 0.33)]
+    diagonals = [_diagonal(rng, "9", first, 0.38)]
     if rng.random() < 0.8:
-        diagonals.append(_diagonal(rng, "10", second, 0.28))
+        diagonals.append(_diagonal(rng, "10", second, 0.34))
     end = float(rng.uniform(82, 104))
     places = _jitter(rng, [(9, 6, 1.04), (28, 0, 1.03), (55, -3, 1.0)])
     names = (("6", first), ("7", second), ("8", 1.0))
@@ -120,9 +120,9 @@ def _circumflex(rng: np.random.Generator, left_dominant: bool) -> Course:
     end = 178.0 if left_dominant else float(rng.uniform(125, 150))
     azimuths = 12 + (end - 12) * np.array([0.18, 0.4, 0.7, 1.0])
     groove = [(-4.0, azimuths[0], 1.0), (-4.0, azimuths[1], 1.05), (-1.0, azimuths[2], 1.04), (2.0, azimuths[3], 1.0)]
-    branches = [_marginal(rng, "12a", first, end, 0.4)]
+    branches = [_marginal(rng, "12a", first, end, 0.48)]
     if rng.random() < 0.6:
-        branches.append(_marginal(rng, "12b", second, end, 0.3))
+        branches.append(_marginal(rng, "12b", second, end, 0.4))
     if left_dominant or rng.random() < 0.5:
         branches.append(_left_posterolateral(rng, end))
     if left_dominant:
@@ -161,7 +161,7 @@ def _posterolateral(rng: np.random.Generator) -> Course:
 
 
 def _branch(rng: np.random.Generator, name: str, places: Sequence[Place], at: float, share: float) -> Course:
-    return Course(_jitter(rng, places), ((name, 1.0),), at=at, share=share * float(rng.uniform(0.7, 1.2)), taper=0.45)
+    return Course(_jitter(rng, places), ((name, 1.0),), at=at, share=share * float(rng.uniform(0.7, 1.2)), taper=0.6)
 
 
 def _twig(places: Sequence[Place], at: float, share: float) -> Course:

@@ -9,8 +9,8 @@ import numpy as np
 
 from angiova.simulate.heart import Floats
 
-# Blood at about 0.25 m/s in an artery of 1.8 mm radius while contrast is injected by hand.
-SPEED_PER_RADIUS: Final = 250.0 / 1.8
+# Blood at about 0.3 m/s in an artery of 1.8 mm radius while contrast is injected by hand.
+SPEED_PER_RADIUS: Final = 300.0 / 1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def travel_time_s(radius_N_mm: Floats, step_mm: float) -> Floats:
     Flow goes with the cube of the radius and the cross-section with its square, so speed goes with the radius
     (Murray, PNAS 12:207-214, 1926).
     """
-    speed_mm_s = SPEED_PER_RADIUS * np.maximum(radius_N_mm, 0.3)
+    speed_mm_s = SPEED_PER_RADIUS * np.maximum(radius_N_mm, 0.35)
     return np.asarray(np.cumsum(step_mm / speed_mm_s) - step_mm / speed_mm_s[0], dtype=np.float32)
 
 

@@ -90,7 +90,7 @@ def draw_heart(rng: np.random.Generator) -> Heart:
     roll = np.deg2rad(rng.normal(0, TILT_DEG))
     rolled_up = np.cos(roll) * up + np.sin(roll) * left
     axes_33 = np.stack([long_axis, rolled_up, np.cross(rolled_up, long_axis)]).astype(np.float32)
-    return Heart(float(rng.uniform(35, 43)), float(rng.uniform(80, 98)), float(rng.uniform(0.05, 0.25)), axes_33)
+    return Heart(float(rng.uniform(37, 46)), float(rng.uniform(86, 104)), float(rng.uniform(0.05, 0.25)), axes_33)
 
 
 def systole_at(time_s: float, beat_s: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from angiova.simulate.heart import Floats
 
 # (primary, secondary) angles in degrees, LAO and cranial positive; the views that a left or right study is made of.
-LEFT_VIEWS: Final = ((-30, -20), (-8, 38), (-5, -30), (45, -28), (38, 25), (-32, 28), (-20, -25), (30, -25))
+LEFT_VIEWS: Final = ((-30, -20), (-20, -25), (-25, -15), (-8, 38), (-32, 28), (-5, -30), (45, -28), (38, 25))
 RIGHT_VIEWS: Final = ((40, 0), (45, 3), (35, 20), (-30, 0), (0, 28), (50, -5), (30, 8))
 ANGLE_JITTER_DEG: Final = 4.0
 
@@ -77,7 +77,7 @@ def draw_c_arm(rng: np.random.Generator, side: str, size_px: int) -> CArm:
     """Return a clinically used view of one coronary tree, with jitter, at common distances and zoom."""
     views = LEFT_VIEWS if side == "left" else RIGHT_VIEWS
     primary_deg, secondary_deg = views[int(rng.integers(len(views)))] + rng.uniform(-1, 1, 2) * ANGLE_JITTER_DEG
-    field_mm = float(rng.choice([140.0, 155.0, 175.0], p=[0.3, 0.45, 0.25]))
+    field_mm = float(rng.choice([145.0, 160.0, 180.0], p=[0.3, 0.45, 0.25]))
     return CArm(
         primary_deg=round(float(primary_deg), 1),
         secondary_deg=round(float(secondary_deg), 1),

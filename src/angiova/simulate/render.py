@@ -55,14 +55,14 @@ class Chain:
 def draw_chain(rng: np.random.Generator, size_px: int) -> Chain:
     """Return the imaging chain of a random laboratory."""
     return Chain(
-        quanta=float(rng.uniform(850, 2800)),
+        quanta=float(rng.uniform(1500, 4200)),
         scatter=float(rng.uniform(0.35, 0.8)),
-        blur_px=float(rng.uniform(0.7, 1.15)),
+        blur_px=float(rng.uniform(0.5, 0.9)),
         grain_px=float(rng.uniform(0.5, 0.85)),
         gain=float(rng.uniform(150, 215)),
         grey=float(rng.uniform(95, 155)),
-        harmonise=float(rng.uniform(0.0, 0.45)),
-        sharpen=float(rng.uniform(0.1, 0.6)),
+        harmonise=float(rng.uniform(0.3, 0.8)),
+        sharpen=float(rng.uniform(0.2, 0.9)),
         shutter_grey=float(rng.choice([rng.uniform(0, 12), rng.uniform(18, 60)])),
         shutter_HW=_draw_shutter(rng, size_px),
     )

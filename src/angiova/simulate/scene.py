@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from angiova.data.rle import BoolMask
-from angiova.simulate.catheter import WALL_ATTENUATION_MM, Catheter, draw_catheter
+from angiova.simulate.catheter import WALL_ATTENUATION_MM, Catheter, draw_catheter, draw_leads
 from angiova.simulate.flow import Bolus, concentration
 from angiova.simulate.heart import Floats, Heart, draw_heart, systole_at
 from angiova.simulate.plan import RunPlan, draw_bolus
@@ -66,6 +66,7 @@ class Scene:
         breath_mm: how far the diaphragm moves; small when the breath is held.
         breath_s: duration of a breath.
         level: attenuation that the dose control takes for average.
+        leads_HW: attenuation of leads and wires, (H, W).
     """
 
     heart: Heart
@@ -83,6 +84,7 @@ class Scene:
     breath_mm: float
     breath_s: float
     level: float
+    leads_HW: Floats
 
     def systole(self, time_s: float) -> float:
         """Return how contracted the heart is at `time_s`, 0 to 1."""
@@ -112,7 +114,7 @@ class Scene:
         return outer_HW, tube_path_mm(rows, columns, self.catheter.inner_mm * per_mm, step_N, shape)
 
     def background(self, time_s: float) -> Floats:
-        """Return the attenuation of everything but catheter and contrast, (H, W)."""
+        """Return the attenuation of the patient without catheter, leads and contrast, (H, W)."""
         breath_mm = self.breath_at_mm(time_s)
         return self.thorax.attenuation(self.c_arm.size_px, breath_mm, self.systole(time_s), self.c_arm.spacing_mm)
 
@@ -153,7 +155,7 @@ def draw_scene(plan: RunPlan, size_px: int) -> Scene:
     return Scene(
         heart=heart,
         tree=tree,
-        catheter=draw_catheter(rng, heart, ends_23[0], into_3, plan.side),
+        catheter=draw_catheter(rng, ends_23[0], into_3, plan.side),
         c_arm=c_arm,
         table_3=table_3,
         thorax=thorax,
@@ -166,6 +168,7 @@ def draw_scene(plan: RunPlan, size_px: int) -> Scene:
         breath_mm=float(rng.choice([rng.uniform(0, 2), rng.uniform(4, 12)], p=[0.75, 0.25])),
         breath_s=float(rng.uniform(3, 5)),
         level=level,
+        leads_HW=draw_leads(rng, c_arm),
     )
 
 

@@ -84,10 +84,10 @@ def draw_thorax(rng: np.random.Generator, heart: Heart, c_arm: CArm, table_3: Fl
     fixed_HW = gaussian_filter(_add_up(bones, source_3, fine_HW3), 0.8) + gaussian_filter(lung_HW, 2.0)
     fixed_HW += _ribs(rng, c_arm, table_3)
     aerated_HW = np.clip(-lung_HW / 0.25, 0.15, 1)
-    texture_HW = _texture(rng) * (0.4 + 0.6 * aerated_HW) + aerated_HW * _lung_vessels(rng)
+    texture_HW = _texture(rng) * (0.35 + 0.85 * aerated_HW) + aerated_HW * _lung_vessels(rng)
     middle = heart.to_patient(np.array([[heart.length_mm * 0.25, 0, 0]], dtype=np.float32))[0]
     half = (heart.length_mm * 0.8, heart.radius_mm * 1.1, heart.radius_mm * 1.15)
-    shadow = Solid(middle - table_3, heart.axes_33, half, HEART_ATTENUATION_MM * float(rng.uniform(0.5, 1.5)))
+    shadow = Solid(middle - table_3, heart.axes_33, half, HEART_ATTENUATION_MM * float(rng.uniform(0.8, 2.2)))
     domes = tuple(dome.moved(-table_3) for dome in _diaphragm(rng))
     source_3, coarse_HW3 = c_arm.rays(SOFT_PX)
     return Thorax(fixed_HW.astype(np.float32), texture_HW.astype(np.float32), domes, shadow, source_3, coarse_HW3)
@@ -144,15 +144,15 @@ def _diaphragm(rng: np.random.Generator) -> list[Solid]:
 def _spine(rng: np.random.Generator) -> list[Solid]:
     """Return the thoracic vertebrae with end plates, pedicles and spinous processes, in front of the back."""
     x, y = float(rng.normal(-14, 5)), float(rng.uniform(68, 82))
-    mu, pitch_mm = float(rng.uniform(0.005, 0.010)), float(rng.uniform(25, 29))
-    parts = []
+    mu, pitch_mm = float(rng.uniform(0.006, 0.014)), float(rng.uniform(25, 29))
+    parts = [_solid((x, y, 0), (19, 16, 400.0), 0.5 * mu, flat=True)]
     for number in range(-6, 6):
         z = number * pitch_mm + float(rng.normal(0, 0.6))
         tilted_33 = _tilted(rng)
-        body = _solid((x, y, z), (16, 14, 0.40 * pitch_mm), mu, flat=True)
+        body = _solid((x, y, z), (18, 15, 0.40 * pitch_mm), 0.6 * mu, flat=True)
         parts.append(replace(body, axes_33=tilted_33))
         for end in (-0.40, 0.40):
-            plate = _solid((x, y, z), (17.5, 15, 1.2), 1.2 * mu, flat=True).moved(end * pitch_mm * tilted_33[2])
+            plate = _solid((x, y, z), (20, 16, 1.2), 0.45 * mu, flat=True).moved(end * pitch_mm * tilted_33[2])
             parts.append(replace(plate, axes_33=tilted_33))
         for side in (-11.0, 11.0):
             parts.append(_solid((x + side, y + 18, z + 4), (4.2, 9, 6.0), 1.5 * mu, flat=False))
@@ -191,7 +191,7 @@ def _ribs(rng: np.random.Generator, c_arm: CArm, table_3: Floats) -> Floats:
 def _texture(rng: np.random.Generator) -> Floats:
     """Return mottle at several scales, (BONE_PX, BONE_PX), which wraps at the borders."""
     mottle_HW = np.zeros((BONE_PX, BONE_PX), dtype=np.float32)
-    for sigma_px, weight in ((1.6, 0.008), (3.0, 0.02), (6.0, 0.035), (13.0, 0.05), (35.0, 0.06)):
+    for sigma_px, weight in ((1.0, 0.010), (3.0, 0.02), (6.0, 0.035), (13.0, 0.05), (35.0, 0.06)):
         white_HW = rng.standard_normal((BONE_PX, BONE_PX)).astype(np.float32)
         smooth_HW = gaussian_filter(white_HW, sigma_px, mode="wrap")
         mottle_HW += weight * float(rng.uniform(0.5, 1.3)) * smooth_HW / smooth_HW.std()
@@ -200,11 +200,11 @@ def _texture(rng: np.random.Generator) -> Floats:
 
 def _lung_vessels(rng: np.random.Generator) -> Floats:
     """Return the shadows of pulmonary vessels as faint wandering tubes, (BONE_PX, BONE_PX)."""
-    num_tubes, num_steps = int(rng.integers(25, 60)), 150
-    heading = rng.uniform(0, 2 * np.pi, (num_tubes, 1)) + np.cumsum(rng.normal(0, 0.05, (num_tubes, num_steps)), axis=1)
+    num_tubes, num_steps = int(rng.integers(50, 120)), 90
+    heading = rng.uniform(0, 2 * np.pi, (num_tubes, 1)) + np.cumsum(rng.normal(0, 0.08, (num_tubes, num_steps)), axis=1)
     rows = rng.uniform(0, BONE_PX, (num_tubes, 1)) + np.cumsum(np.sin(heading), axis=1)
     columns = rng.uniform(0, BONE_PX, (num_tubes, 1)) + np.cumsum(np.cos(heading), axis=1)
-    radius = rng.uniform(1.0, 4.0, (num_tubes, 1)) * np.linspace(1, 0.3, num_steps)
+    radius = rng.gamma(2.0, 0.6, (num_tubes, 1)).clip(0.4, 2.2) * np.linspace(1, 0.3, num_steps)
     row_N, column_N, radius_N = (values.astype(np.float32).ravel() for values in (rows, columns, radius))
-    shadows_HW = tube_path_mm(row_N, column_N, radius_N, np.full_like(row_N, 0.014), (BONE_PX, BONE_PX))
-    return np.asarray(gaussian_filter(shadows_HW, 2.0), dtype=np.float32)
+    shadows_HW = tube_path_mm(row_N, column_N, radius_N, np.full_like(row_N, 0.016), (BONE_PX, BONE_PX))
+    return np.asarray(gaussian_filter(shadows_HW, 0.9), dtype=np.float32)

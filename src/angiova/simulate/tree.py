@@ -105,7 +105,7 @@ class _Grower:
 
     def __init__(self, rng: np.random.Generator, heart: Heart) -> None:
         self.rng, self.heart = rng, heart
-        self.tortuosity_mm = float(rng.gamma(2.5, 0.32))
+        self.tortuosity_mm = float(rng.gamma(2.0, 0.5))
         self.twig_spacing_mm = float(rng.uniform(7, 15))
 
     def grow(
