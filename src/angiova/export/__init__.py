@@ -1,1 +1,1 @@
-"""Results in the forms that people and clinics use."""
+"""Masks and pictures for people and for other programs."""
