@@ -181,7 +181,9 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             masks = MaskOutput.joined(
                 self.decode_masks(frames, states, frame_of)
                 for states, frame_of in zip(
-                    states_NH.split(OBJECTS_AT_ONCE), frame_of_object_N.split(OBJECTS_AT_ONCE), strict=True
+                    torch.split(states_NH, OBJECTS_AT_ONCE),
+                    torch.split(frame_of_object_N, OBJECTS_AT_ONCE),
+                    strict=True,
                 )
             )
         kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import Trainer
+from transformers import Trainer, TrainerControl
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from angiova.errors import TrainingError
@@ -31,6 +31,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
 
     # `compute_loss` returns the mean of a micro-batch, so the Trainer divides by the accumulation steps.
     loss_is_scaled_for_ga = False
+    control: TrainerControl
 
     def __init__(
         self,
