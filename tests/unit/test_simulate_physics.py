@@ -62,14 +62,14 @@ def test_murray_conserves_the_cube_of_the_radius() -> None:
     assert branch**3 + continuation**3 == pytest.approx(8.0)
 
 
-def test_daughters_of_the_left_main_obey_murray() -> None:
+def test_daughters_of_the_left_main_obey_murray_but_for_the_unevenness_of_walls() -> None:
     rng = np.random.default_rng(3)
     tree = draw_tree(rng, draw_heart(rng), "left", left_dominant=False)
     trunk = tree.radius_N_mm[tree.segment_N == tree.segments.index("5")][-1]
     starts = np.flatnonzero(np.diff(tree.arrival_N_s, prepend=np.inf) < 0)
     end = tree.points_N3[tree.segment_N == tree.segments.index("5")][-1]
     at_end = [i for i in starts[1:] if np.linalg.norm(tree.points_N3[i] - end) < 0.3]
-    assert sum(float(tree.radius_N_mm[i]) ** 3 for i in at_end) == pytest.approx(float(trunk) ** 3, rel=0.35)
+    assert sum(float(tree.radius_N_mm[i]) ** 3 for i in at_end) == pytest.approx(float(trunk) ** 3, rel=0.3)
 
 
 def test_isocentre_falls_on_the_middle_and_a_known_point_where_the_magnification_says() -> None:

@@ -72,14 +72,18 @@ def _render(plans: Sequence[RunPlan], size_px: int, out: Path, workers: int | No
     if num_workers == 1:
         yield from map(render, plans)
         return
-    # Spawned processes don't inherit locks that threads of this one may hold; Ctrl-C is left to this one.
+    # Spawned processes don't inherit locks that threads of this one may hold.
     context = multiprocessing.get_context("spawn")
-    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=ignore)
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_on_interrupt)
     try:
         yield from pool.map(render, plans)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_on_interrupt() -> None:
+    """Let Ctrl-C end a worker at once and silently, so that the command need not wait for the runs in hand."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _with_progress(runs: Iterator[RenderedRun], plans: Sequence[RunPlan]) -> Iterator[RenderedRun]:

@@ -17,7 +17,7 @@ STEP_MM: Final = 0.3
 BEND_MM: Final = 6.0  # standard deviation that rounds the bends
 FRENCH_MM: Final = 1 / 3  # outer diameter of one French
 INNER_SHARE: Final = 0.86
-WALL_ATTENUATION_MM: Final = 0.12
+WALL_ATTENUATION_MM: Final = 0.30
 LEADS_SHARE: Final = (0.8, 0.14, 0.06)  # of runs with none, one and two leads in the field
 
 
@@ -79,5 +79,5 @@ def draw_catheter(rng: np.random.Generator, ostium_3: Floats, into_3: Floats, si
     swing_N = np.exp(-even / 30.0).astype(np.float32)
     points_N3 = (curve_N3 + (tip - curve_N3[0]) * swing_N[:, None] ** 4).astype(np.float32)
     radius_mm = float(rng.choice([5, 6, 7], p=[0.3, 0.6, 0.1])) * FRENCH_MM / 2
-    filled = float(rng.choice([0.0, 0.3, 0.8]))
+    filled = float(rng.choice([0.1, 0.4, 0.8]))
     return Catheter(points_N3, radius_mm, radius_mm * INNER_SHARE, swing_N, filled)

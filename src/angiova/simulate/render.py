@@ -57,8 +57,8 @@ def draw_chain(rng: np.random.Generator, size_px: int) -> Chain:
     return Chain(
         quanta=float(rng.uniform(1500, 4200)),
         scatter=float(rng.uniform(0.35, 0.8)),
-        blur_px=float(rng.uniform(0.5, 0.9)),
-        grain_px=float(rng.uniform(0.5, 0.85)),
+        blur_px=float(rng.uniform(0.45, 0.8)),
+        grain_px=float(rng.uniform(0.45, 0.75)),
         gain=float(rng.uniform(150, 215)),
         grey=float(rng.uniform(95, 155)),
         harmonise=float(rng.uniform(0.3, 0.8)),

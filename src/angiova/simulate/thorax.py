@@ -81,7 +81,7 @@ def draw_thorax(rng: np.random.Generator, heart: Heart, c_arm: CArm, table_3: Fl
     lungs = [solid.moved(-table_3) for solid in _lungs(rng)]
     bones = [solid.moved(-table_3) for solid in [_trunk(rng), *_spine(rng)]]
     lung_HW = _add_up(lungs, source_3, fine_HW3)
-    fixed_HW = gaussian_filter(_add_up(bones, source_3, fine_HW3), 0.8) + gaussian_filter(lung_HW, 2.0)
+    fixed_HW = gaussian_filter(_add_up(bones, source_3, fine_HW3), 0.8) + gaussian_filter(lung_HW, 1.0)
     fixed_HW += _ribs(rng, c_arm, table_3)
     aerated_HW = np.clip(-lung_HW / 0.25, 0.15, 1)
     texture_HW = _texture(rng) * (0.35 + 0.85 * aerated_HW) + aerated_HW * _lung_vessels(rng)
@@ -181,17 +181,17 @@ def _ribs(rng: np.random.Generator, c_arm: CArm, table_3: Floats) -> Floats:
         rows, columns, per_mm = c_arm.project(ring.astype(np.float32) - table_3)
         scale = BONE_PX / c_arm.size_px
         step_mm = np.linalg.norm(np.gradient(ring, axis=0), axis=1).astype(np.float32)
-        for radius_mm, density in ((6.0, 1.0), (4.6, -0.85)):
+        for radius_mm, density in ((5.5, 1.0), (4.4, -0.95)):
             radius_px = (radius_mm * per_mm * scale).astype(np.float32)
             tube_HW = tube_path_mm(rows * scale, columns * scale, radius_px, step_mm, total_HW.shape)
             total_HW += mu * density * tube_HW
-    return np.asarray(gaussian_filter(total_HW, 1.5), dtype=np.float32)
+    return np.asarray(gaussian_filter(total_HW, 0.9), dtype=np.float32)
 
 
 def _texture(rng: np.random.Generator) -> Floats:
     """Return mottle at several scales, (BONE_PX, BONE_PX), which wraps at the borders."""
     mottle_HW = np.zeros((BONE_PX, BONE_PX), dtype=np.float32)
-    for sigma_px, weight in ((1.0, 0.010), (3.0, 0.02), (6.0, 0.035), (13.0, 0.05), (35.0, 0.06)):
+    for sigma_px, weight in ((1.0, 0.010), (2.0, 0.016), (4.0, 0.026), (7.0, 0.03), (13.0, 0.05), (35.0, 0.06)):
         white_HW = rng.standard_normal((BONE_PX, BONE_PX)).astype(np.float32)
         smooth_HW = gaussian_filter(white_HW, sigma_px, mode="wrap")
         mottle_HW += weight * float(rng.uniform(0.5, 1.3)) * smooth_HW / smooth_HW.std()
