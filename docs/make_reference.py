@@ -21,6 +21,7 @@ from angiova.data import manifest, records
 from angiova.data.rle import Rle
 from angiova.errors import ExitCode
 from angiova.files import write_text
+from angiova.training.config import Recipe
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTICE = "<!-- Written by docs/make_reference.py from the code; change it there. -->"
@@ -34,7 +35,12 @@ EXIT_CODES = {
 
 def pages() -> dict[str, str]:
     """Return the generated pages by file name."""
-    return {"cli.md": cli_page(), "dataset-format.md": dataset_page(), "run-format.md": run_page()}
+    return {
+        "cli.md": cli_page(),
+        "dataset-format.md": dataset_page(),
+        "recipe.md": recipe_page(),
+        "run-format.md": run_page(),
+    }
 
 
 def cli_page() -> str:
@@ -88,6 +94,29 @@ def run_page() -> str:
         *(_model(kind) for kind in (record, *others)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def recipe_page() -> str:
+    """Return the page about recipes: every field with its default."""
+    parts = [
+        "# The fields of a recipe",
+        NOTICE,
+        "Names are joined by dots, as `--set` takes them. How to use them: [Write a recipe](../how-to/write-a-recipe.md).",
+        _table(("field", "default", "meaning"), list(_fields(Recipe))),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _fields(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and meaning of every field, sections opened."""
+    meanings = dict(_meanings(kind))
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+            continue
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if default is PydanticUndefined else f"`{default}`"
+        yield f"`{prefix}{name}`", shown, field.description or meanings.get(name, "")
 
 
 def _command(name: str, command: Any) -> str:  # noqa: ANN401  (typer keeps its classes to itself)

@@ -150,9 +150,11 @@ def train(
 ) -> None:
     """Fine-tune a model as the recipe says; Ctrl-C saves and stops, --resume goes on."""
     from angiova.training.config import load_recipe
+
+    settings = load_recipe(recipe, set_ or [])  # before torch is loaded, so that a mistake is told at once
     from angiova.training.trainer import train as run_training
 
-    raise typer.Exit(run_training(load_recipe(recipe, set_ or []), resume=resume))
+    raise typer.Exit(run_training(settings, resume=resume))
 
 
 @app.command("eval")

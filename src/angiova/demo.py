@@ -38,7 +38,7 @@ class DemoSize:
     overrides: tuple[str, ...] = ()
 
 
-FULL = DemoSize(runs=40, frames=280, size_px=512)
+FULL = DemoSize(runs=80, frames=400, size_px=384)
 QUICK = DemoSize(
     runs=6, frames=12, size_px=128, overrides=("data.repeats=1", "validation.times=1", "validation.frames=1")
 )
@@ -64,7 +64,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> ExitCode:
     console.rule("2/7 check")
     print_findings(check_dataset(data))
     console.rule("3/7 split by patient")
-    print_split(split_dataset(data, val=0.1, test=0.2, seed=seed, frames_are_independent=False, resplit=False))
+    print_split(split_dataset(data, val=0.06, test=0.12, seed=seed, frames_are_independent=False, resplit=False))
     console.rule("4/7 train nano from random weights")
     overrides = [f"output={out}", f"data.folder={data}", f"seed={seed}", *size.overrides]
     code = train(load_recipe(RECIPE, overrides))
@@ -72,7 +72,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> ExitCode:
         console.print(f"stopped; go on with: angiova train {out / 'recipe.yaml'} --resume")
         return code
     console.rule("5/7 evaluate on patients never trained on")
-    print_evaluation(evaluate_model(out, data, split=Split.TEST))
+    print_evaluation(evaluate_model(out, data, split=Split.TEST, batch=2))
     console.rule("6/7 predict")
     _predict_some(out, data)
     console.rule("7/7 report")

@@ -54,16 +54,25 @@ def question_for(phrase: str) -> str:
 
 def make_turn(targets: Sequence[Target], rng: np.random.Generator) -> Turn:
     """Ask for one or several targets at once in randomly chosen words."""
-    phrases = [target.phrase for target in targets]
+    turn = make_named_turn([target.phrase for target in targets], rng)
+    return Turn(turn.question, turn.answer, tuple(targets))
+
+
+def make_named_turn(phrases: Sequence[str], rng: np.random.Generator) -> Turn:
+    """Ask for one or several phrases at once, without targets."""
     question = str(rng.choice(QUESTIONS)).format(_enumerate(phrases))
     answer = ", ".join(NAMED_ANSWER.format(phrase) for phrase in phrases) + "."
-    return Turn(question, answer, tuple(targets))
+    return Turn(question, answer, ())
+
+
+def known_phrases() -> list[str]:
+    """Return every phrase that the product itself uses."""
+    return [*SEGMENT_NAMES.values(), TREE_PHRASE, VESSELS_PHRASE, CATHETER_PHRASE, STENOSIS_PHRASE]
 
 
 def tokenizer_corpus() -> Iterator[str]:
     """Yield the sentences that the small tokenizer is trained on: every phrase in every question and answer."""
-    phrases = [*SEGMENT_NAMES.values(), TREE_PHRASE, VESSELS_PHRASE, CATHETER_PHRASE, STENOSIS_PHRASE]
-    for phrase in phrases:
+    for phrase in known_phrases():
         for question in QUESTIONS:
             yield question.format(phrase)
             yield f" {phrase}, and {phrase}."

@@ -37,6 +37,8 @@ def evaluate_model(
     """
     if split not in list(Split):
         raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
+    if not model.exists():
+        raise ConfigError("no such model", where=model, remedy="give a run or checkpoint folder")
     is_run = (model / RUN_NAME).exists()
     if out is None and not is_run:
         raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")

@@ -25,7 +25,7 @@ from angiova.model.segmenter import decode_objects, encode_frames
 
 IGNORED_LABEL = -100
 # An untrained model may answer with dozens of `[SEG]` tokens; decoding in parts bounds the memory they take.
-OBJECTS_AT_ONCE = 32
+OBJECTS_AT_ONCE = 16
 
 
 class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
@@ -188,6 +188,11 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             )
         kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]
         return Sa2VAGeneration(kept, masks, is_seg_BL.sum(dim=1).tolist())
+
+    def language_loss(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean cross-entropy in nats of the labelled tokens of texts without images, (B, L) each."""
+        embeds_BLH = self.vlm.get_input_embeddings()(input_ids)
+        return self._language_loss(self._run_language_model(embeds_BLH, attention_mask), labels)
 
     def _language_states(
         self,

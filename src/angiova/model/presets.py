@@ -33,28 +33,36 @@ def build(preset: str) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
     return PRESETS[preset]()
 
 
-def build_nano() -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
-    """Return `nano`: small enough to train on a CPU, with every part that the large presets have."""
+def build_nano(
+    tile_px: int = NANO_TILE_PX, segmenter_px: int = NANO_SEGMENTER_PX, refiner_width: int | None = 24
+) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
+    """Return `nano`: small enough to train on a CPU, with every part that the large presets have.
+
+    Args:
+        tile_px: side of the image that the vision-language model sees, a multiple of 32.
+        segmenter_px: side of the square that SAM2 sees, a multiple of 32.
+        refiner_width: channels of the refiner's first level; None leaves the refiner out.
+    """
     tokenizer = build_nano_tokenizer(tokenizer_corpus())
     image_token, seg_token = tokenizer.convert_tokens_to_ids([IMG_CONTEXT, SEG])
     config = Sa2VAConfig(
-        vlm_config=_nano_vlm(len(tokenizer), image_token).to_dict(),
-        segmenter_config=_nano_segmenter().to_dict(),
+        vlm_config=_nano_vlm(len(tokenizer), image_token, tile_px).to_dict(),
+        segmenter_config=_nano_segmenter(segmenter_px).to_dict(),
         seg_token_id=seg_token,
-        tile_px=NANO_TILE_PX,
-        refiner_width=24,
+        tile_px=tile_px,
+        refiner_width=refiner_width,
         mask_selection="single",
     )
     return Sa2VAModel(config), tokenizer
 
 
-def _nano_vlm(vocabulary: int, image_token_id: int) -> InternVLConfig:
+def _nano_vlm(vocabulary: int, image_token_id: int, tile_px: int) -> InternVLConfig:
     vision = {
         "hidden_size": 192,
         "num_hidden_layers": 4,
         "num_attention_heads": 6,
         "intermediate_size": 768,
-        "image_size": NANO_TILE_PX,
+        "image_size": tile_px,
         "patch_size": 16,
         "layer_scale_init_value": 1.0,
         "initializer_range": NANO_INITIALIZER_RANGE,
@@ -71,7 +79,7 @@ def _nano_vlm(vocabulary: int, image_token_id: int) -> InternVLConfig:
         "initializer_range": NANO_INITIALIZER_RANGE,
         "tie_word_embeddings": False,
     }
-    tokens_per_tile = (NANO_TILE_PX // 16 // 2) ** 2
+    tokens_per_tile = (tile_px // 16 // 2) ** 2
     return InternVLConfig(
         vision_config=vision,
         text_config=text,
@@ -81,8 +89,8 @@ def _nano_vlm(vocabulary: int, image_token_id: int) -> InternVLConfig:
     )
 
 
-def _nano_segmenter() -> Sam2VideoConfig:
-    side, size = NANO_SEGMENTER_PX, NANO_PROMPT_SIZE
+def _nano_segmenter(side: int) -> Sam2VideoConfig:
+    size = NANO_PROMPT_SIZE
     stages = [32, 64, 128, 256]
     backbone = {
         "model_type": "sam2_hiera_det_model",

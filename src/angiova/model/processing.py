@@ -54,17 +54,17 @@ class Sa2VAProcessor:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys."""
-        dialogues = [self._encode_dialogue(example.turns) for example in examples]
-        ids, labels = zip(*dialogues, strict=True)
         batch = self._frames([example.image_HW for example in examples])
+        batch |= self._dialogues([example.turns for example in examples], with_image=True)
         batch |= {
-            "input_ids": _pad(ids, self.pad_token_id, left=False),
-            "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=False),
-            "labels": _pad(labels, IGNORED_LABEL, left=False),
             "frame_of_sequence": torch.arange(len(examples)),
             "masks": [torch.from_numpy(mask) for example in examples for mask in example.masks],
         }
         return batch
+
+    def collate_text(self, texts: Sequence[Sequence[Turn]]) -> dict[str, Tensor]:
+        """Make a batch of dialogues without images: `input_ids`, `attention_mask` and `labels`, each (B, L)."""
+        return self._dialogues(texts, with_image=False)
 
     def prompts(self, images: Sequence[GreyImage], questions: Sequence[str], frame_of_question: Sequence[int]) -> Batch:
         """Make an inference batch of questions about images; sequences are padded on the left."""
@@ -93,12 +93,20 @@ class Sa2VAProcessor:
         )
         return text
 
-    def _encode_dialogue(self, turns: Sequence[Turn]) -> tuple[list[int], list[int]]:
+    def _dialogues(self, texts: Sequence[Sequence[Turn]], with_image: bool) -> dict[str, Tensor]:
+        ids, labels = zip(*(self._encode_dialogue(turns, with_image) for turns in texts), strict=True)
+        return {
+            "input_ids": _pad(ids, self.pad_token_id, left=False),
+            "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=False),
+            "labels": _pad(labels, IGNORED_LABEL, left=False),
+        }
+
+    def _encode_dialogue(self, turns: Sequence[Turn], with_image: bool) -> tuple[list[int], list[int]]:
         """Return token ids and labels; answers and their end token are supervised, nothing else."""
         ids: list[int] = []
         labels: list[int] = []
         for index, turn in enumerate(turns):
-            question = self._encode(self._render_question(turn.question, first=index == 0))
+            question = self._encode(self._render_question(turn.question, first=with_image and index == 0))
             answer = self._encode(turn.answer + IM_END)
             separator = self._encode("\n")
             ids += question + answer + separator

@@ -21,7 +21,7 @@ from angiova.simulate.scene import Opacified, Scene, draw_scene
 from angiova.simulate.tree import UNNAMED
 
 # A pixel is vessel where contrast takes at least this share of the primary beam away.
-VISIBLE_DARKENING: Final = 0.05
+VISIBLE_DARKENING: Final = 0.1
 # The catheter is labelled where the beam crosses at least this share of its diameter.
 CATHETER_SHARE: Final = 0.2
 # A segment is present from this share of the image's area on; below it only a crumb at a border or a front is seen.

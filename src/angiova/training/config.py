@@ -57,6 +57,14 @@ class OptimizerSettings(_Section):
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 
+class WarmupSettings(_Section):
+    """Text-only steps that teach a language model with random weights the names of vessels; 0 steps: none."""
+
+    steps: int = Field(0, ge=0, description="Optimizer steps on text alone, before training; 0 for pretrained models.")
+    batch: int = Field(16, ge=1, description="Texts a step.")
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
+
+
 class BatchSettings(_Section):
     """How many examples make an optimizer step."""
 
@@ -93,6 +101,9 @@ class Recipe(_Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the GPU has it.")
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    language_warmup: WarmupSettings = Field(
+        default_factory=WarmupSettings, description="Teaching names on text alone, before frames."
+    )
     batch: BatchSettings = Field(default_factory=BatchSettings)
     losses: LossWeights = Field(default_factory=LossWeights)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)

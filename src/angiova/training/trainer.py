@@ -30,6 +30,7 @@ from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Pr
 from angiova.training.config import Recipe, dump_recipe
 from angiova.training.loop import VALIDATION_METRIC, Sa2VATrainer, complete_checkpoints
 from angiova.training.validation import validate, validation_records
+from angiova.training.warmup import teach_names
 
 CHECKPOINTS_DIR = "checkpoints"
 
@@ -74,6 +75,11 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
     freeze_unused(model)
     processor = Sa2VAProcessor(tokenizer, model.config)
     record = _start_record(recipe, manifest, model, schedule, device, resume)
+    if recipe.language_warmup.steps and last_checkpoint is None:
+        first, last = teach_names(model, processor, recipe.language_warmup, recipe.seed, device)
+        record.messages.append(
+            f"language warm-up: {recipe.language_warmup.steps} steps on text alone, loss {first:.2f} -> {last:.2f}"
+        )
     write_run(run, record)
 
     watched = validation_records(manifest, recipe.validation) if schedule.steps_between_validations else []

@@ -1,0 +1,69 @@
+"""A model with all of nano's parts that trains in seconds, and data sets for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from angiova.data import rle
+from angiova.data.manifest import Manifest, Provenance, write_dataset
+from angiova.data.records import FrameRecord, Origin, Split, Target, TargetKind
+from angiova.data.syntax import TREE_PHRASE, segment_phrase
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.presets import build_nano
+from angiova.model.processing import Sa2VAProcessor
+
+SIDE_PX = 96
+
+
+def small_model(refiner_width: int | None = 8) -> tuple[Sa2VAModel, Sa2VAProcessor]:
+    """Return nano's architecture at a sixteenth of its input, with random weights that are always the same."""
+    torch.manual_seed(0)
+    model, tokenizer = build_nano(tile_px=64, segmenter_px=128, refiner_width=refiner_width)
+    return model, Sa2VAProcessor(tokenizer, model.config)
+
+
+def draw_frame(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a grey image with two crossing dark bars, and the mask of each."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(150, 190, size=(SIDE_PX, SIDE_PX)).astype(np.uint8)
+    across, down = np.zeros((2, SIDE_PX, SIDE_PX), dtype=bool)
+    row, column = rng.integers(15, SIDE_PX - 20, size=2)
+    across[row : row + 5, 8:-8], down[8:-8, column : column + 5] = True, True
+    image[across | down] = 60
+    return image, across, down
+
+
+def write_frames(folder: Path, frames: int = 8, patients: int = 4) -> Manifest:
+    """Write a data set of drawn frames; the last patient is validation, the one before it test."""
+    (folder / "images").mkdir(parents=True)
+    return write_dataset(
+        folder, (_record(folder, i, patients) for i in range(frames)), Provenance("test", "drawn", "0")
+    )
+
+
+def _record(folder: Path, index: int, patients: int) -> FrameRecord:
+    image, across, down = draw_frame(index)
+    Image.fromarray(image).save(folder / "images" / f"f{index}.png")
+    patient = index % patients
+    split = {patients - 1: Split.VAL, patients - 2: Split.TEST}.get(patient, Split.TRAIN)
+    targets = (
+        Target(TREE_PHRASE, TargetKind.VESSEL_TREE, rle.encode(across | down), Origin.SIMULATED),
+        Target(segment_phrase("6"), TargetKind.SEGMENT, rle.encode(across), Origin.SIMULATED, segment="6"),
+        Target(segment_phrase("11"), TargetKind.SEGMENT, rle.encode(down), Origin.SIMULATED, segment="11"),
+    )
+    return FrameRecord(
+        frame_id=f"f{index}",
+        image=f"images/f{index}.png",
+        height=SIDE_PX,
+        width=SIDE_PX,
+        source="drawn",
+        source_sha256="0" * 64,
+        run=f"r{patient}",
+        patient=f"p{patient}",
+        targets=targets,
+        split=split,
+    )

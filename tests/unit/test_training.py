@@ -1,0 +1,181 @@
+"""A run: resume equals no stop, half checkpoints don't count, NaN stops before the step, and what run.json says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from angiova.data.manifest import Manifest
+from angiova.data.records import Split
+from angiova.errors import ConfigError, ExitCode, TrainingError
+from angiova.files import sha256_file
+from angiova.inference.evaluation import evaluate_model
+from angiova.inference.predictor import load
+from angiova.run_record import read_run
+from angiova.training.callbacks import read_metrics
+from angiova.training.config import Recipe, dump_recipe, load_recipe
+from angiova.training.loop import COMPLETE_NAME, complete_checkpoints
+from angiova.training.trainer import train
+from models import small_model, write_frames
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a small checkpoint and a data set."""
+    folder = tmp_path_factory.mktemp("start")
+    model, processor = small_model()
+    model.save_pretrained(folder / "model")
+    processor.tokenizer.save_pretrained(folder / "model")
+    write_frames(folder / "data")
+    return folder
+
+
+def recipe(start: Path, output: Path, **changes: object) -> Recipe:
+    values: dict[str, object] = {
+        "output": str(output),
+        "model": {"checkpoint": str(start / "model")},
+        "data": {"folder": str(start / "data"), "repeats": 3, "workers": 0},
+        "device": "cpu",
+        "batch": {"micro": 2, "accumulation": 1},
+        "validation": {"times": 2, "frames": 2},
+        "log_every": 1,
+        "tensorboard": False,
+    }
+    return Recipe.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module")
+def finished(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that went to its end."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    assert train(recipe(start, run)) is ExitCode.DONE
+    return run
+
+
+def test_the_record_says_what_happened(start: Path, finished: Path) -> None:
+    record = read_run(finished)
+    assert record.status == "finished"
+    assert (record.progress.samples_seen, record.progress.micro_steps, record.progress.optimizer_steps) == (12, 6, 6)
+    assert record.data.manifest_sha256 == Manifest(start / "data").sha256()
+    assert record.data.splits["train"].frames == 4
+    assert record.data.splits["train"].patients == 2
+    model = load(finished).model
+    assert sum(part.total for part in record.model_parts) == sum(p.numel() for p in model.parameters())
+    assert set(record.losses) == {"language", "mask", "dice", "presence", "coarse"}
+    for checkpoint in record.checkpoints:
+        folder = finished / checkpoint.path
+        assert checkpoint.sha256 == sha256_file(folder / "model.safetensors")
+    lines = read_metrics(finished / "metrics.jsonl")
+    assert [line["optimizer_step"] for line in lines if "losses" in line] == [1, 2, 3, 4, 5, 6]
+    weights = record.recipe["losses"]
+    for line in (line for line in lines if "losses" in line):
+        assert line["loss"] == pytest.approx(sum(weights[k] * v for k, v in line["losses"].items()), rel=1e-5)
+
+
+def test_resume_equals_no_stop_bitwise(start: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def interrupt() -> None:
+        while len(read_metrics(run / "metrics.jsonl")) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert train(recipe(start, run)) is ExitCode.FAILED
+    stopped = read_run(run)
+    assert stopped.status == "stopped"
+    assert 0 < stopped.progress.optimizer_steps < 6
+    assert train(recipe(start, run), resume=True) is ExitCode.DONE
+    ours, theirs = (complete_checkpoints(folder / "checkpoints")[-1] for folder in (run, finished))
+    assert ours.name == theirs.name == "checkpoint-6"
+    assert sha256_file(ours / "model.safetensors") == sha256_file(theirs / "model.safetensors")
+    straight, resumed = (
+        [line["losses"] for line in read_metrics(folder / "metrics.jsonl") if "losses" in line]
+        for folder in (finished, run)
+    )
+    assert straight == resumed
+
+
+def test_accumulation_counts_micro_steps(start: Path, tmp_path: Path) -> None:
+    changes = {"batch": {"micro": 1, "accumulation": 2}, "validation": {"times": 0}}
+    assert train(recipe(start, tmp_path / "run", **changes)) is ExitCode.DONE
+    progress = read_run(tmp_path / "run").progress
+    assert (progress.samples_seen, progress.micro_steps, progress.optimizer_steps) == (12, 12, 6)
+    assert len(complete_checkpoints(tmp_path / "run" / "checkpoints")) == 1
+
+
+def test_half_a_checkpoint_does_not_count(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(finished / "checkpoints", folder)
+    *earlier, last = complete_checkpoints(folder)
+    (last / "model.safetensors").write_bytes(b"half")
+    assert complete_checkpoints(folder) == earlier
+    (earlier[0] / COMPLETE_NAME).unlink()
+    assert complete_checkpoints(folder) == []
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(start: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "model"
+    shutil.copytree(start / "model", broken)
+    model = load(broken, device="cpu").model
+    with torch.no_grad():
+        model.bridge.output.bias[0] = float("nan")
+    model.save_pretrained(broken)
+    with pytest.raises(TrainingError, match="not finite at optimizer step 0"):
+        train(recipe(start, tmp_path / "run", model={"checkpoint": str(broken)}))
+    assert read_run(tmp_path / "run").status == "failed"
+    assert read_run(tmp_path / "run").progress.optimizer_steps == 0
+
+
+def test_a_run_is_not_overwritten_and_nothing_is_resumed_from_nothing(
+    start: Path, finished: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(recipe(start, finished))
+    with pytest.raises(ConfigError, match="no complete checkpoint"):
+        train(recipe(start, tmp_path / "nothing"), resume=True)
+
+
+def test_evaluation_of_a_run_is_kept_beside_it(start: Path, finished: Path) -> None:
+    evaluation = evaluate_model(finished, start / "data", split="test", device="cpu")
+    assert evaluation.split == Split.TEST
+    assert {path.name for path in (finished / "evaluation").iterdir()} >= {"evaluation.json", "predictions.parquet"}
+    assert read_run(finished).evaluations == ["evaluation"]
+    kept = json.loads((finished / "evaluation" / "evaluation.json").read_text())
+    assert kept["num_frames"] == 2
+
+
+def test_the_language_warm_up_learns_the_names(start: Path, tmp_path: Path) -> None:
+    changes = {"language_warmup": {"steps": 60, "batch": 8}, "validation": {"times": 0}}
+    train(recipe(start, tmp_path / "run", **changes))
+    (message,) = read_run(tmp_path / "run").messages
+    first, last = (float(part) for part in message.rpartition("loss ")[2].split(" -> "))
+    assert last < 0.3 * first
+
+
+def test_recipes_name_the_wrong_field(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("output: run\nmodel: {preset: nano}\ndata: {folder: d, repeat: 3}\n")
+    with pytest.raises(ConfigError, match=r"data\.repeat"):
+        load_recipe(path)
+    with pytest.raises(ConfigError, match=r"optimizer\.lr"):
+        load_recipe(path, ["data.repeat=", "optimizer.lr=-1"])
+    with pytest.raises(ConfigError, match="recipe not found"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_overrides_and_written_recipes_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("output: run\nmodel: {preset: nano}\ndata: {folder: d}\n")
+    changed = load_recipe(path, ["optimizer.lr=1e-3", "data.examples.joined=0", "batch.micro=3"])
+    assert (changed.optimizer.lr, changed.data.examples.joined, changed.batch.micro) == (1e-3, 0, 3)
+    path.write_text(dump_recipe(changed))
+    assert load_recipe(path) == changed
