@@ -29,7 +29,8 @@ def same(a: Example, b: Example) -> bool:
 
 
 def test_masks_follow_the_order_of_the_questions(tmp_path: Path) -> None:
-    for example in (dataset(write_frames(tmp_path))[i] for i in range(4)):
+    examples = dataset(write_frames(tmp_path))
+    for example in (examples[i] for i in range(4)):
         _, across, down = draw_frame(int(example.frame_id[1:]))
         expected = {"coronary artery tree": across | down, "proximal LAD": across, "proximal circumflex": down}
         phrases = [target.phrase for turn in example.turns for target in turn.targets]

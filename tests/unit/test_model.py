@@ -134,7 +134,7 @@ def test_save_and_load_through_auto_model(tmp_path: Path) -> None:
     batch = processor.prompts([draw_frame(0)[0]], ["[SEG]"], [0])
     with torch.no_grad():
         a, b = (m.eval()(**batch).masks.logits_of()[0] for m in (model, again))
-    assert torch.equal(a, b)
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # the same weights lie at other addresses
 
 
 def test_lost_masks_and_image_tokens_are_refused(examples: list[Example]) -> None:

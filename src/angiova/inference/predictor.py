@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from angiova.data import rle
 from angiova.data.manifest import Manifest
@@ -167,7 +168,7 @@ def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
         processor = Sa2VAProcessor.from_pretrained(folder, network.config)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"checkpoint cannot be opened ({error})", where=folder) from None
     wrong = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
     if wrong:

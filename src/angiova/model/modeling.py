@@ -86,7 +86,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
             measured |= self._mask_losses(decoded, masks, states_BLH)
-        return Sa2VAOutput(losses=measured or None, masks=decoded)
+        return Sa2VAOutput(losses=measured, masks=decoded)
 
     def encode_frames(self, segmenter_pixels_F3SS: Tensor, images: list[Tensor]) -> EncodedFrames:
         """Run SAM2's encoder and the refiner's encoder on F frames; see `forward` for the shapes."""

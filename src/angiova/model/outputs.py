@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers.utils import ModelOutput
 
 from angiova.model.segmenter import FrameFeatures
 
@@ -81,8 +80,8 @@ class EncodedFrames:
     sizes: list[tuple[int, int]]
 
 
-@dataclass
-class Sa2VAOutput(ModelOutput):  # type: ignore[misc]
+@dataclass(frozen=True, slots=True)
+class Sa2VAOutput:
     """Result of a forward pass.
 
     Attributes:
@@ -90,8 +89,8 @@ class Sa2VAOutput(ModelOutput):  # type: ignore[misc]
         masks: the decoded masks; None when no `[SEG]` is in the batch.
     """
 
-    losses: dict[str, Tensor] | None = None
-    masks: MaskOutput | None = None
+    losses: dict[str, Tensor]
+    masks: MaskOutput | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,15 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         """Keep the data set's own order: it is shuffled already, the same way on every machine."""
         return SequentialSampler(self.train_dataset)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Load every weight or fail.
+
+        `save_pretrained` writes InternVL's weights under the names of its published checkpoints and `from_pretrained`
+        turns them back; the Trainer's own loader (5.17 to 5.23) does neither and skips unknown names in silence.
+        """
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, local_files_only=True, use_safetensors=True)
+        self.model.load_state_dict(saved.state_dict(), strict=True)
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last."""
         super()._save_checkpoint(*args, **kwargs)
