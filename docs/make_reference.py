@@ -101,7 +101,8 @@ def recipe_page() -> str:
     parts = [
         "# The fields of a recipe",
         NOTICE,
-        "Names are joined by dots, as `--set` takes them. How to use them: [Write a recipe](../how-to/write-a-recipe.md).",
+        "Names are joined by dots, as `--set` takes them. How to use them: "
+        "[Write a recipe](../how-to/write-a-recipe.md).",
         _table(("field", "default", "meaning"), list(_fields(Recipe))),
     ]
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     """Ask glibc to reuse large blocks instead of returning each to the kernel; return whether it agreed.
 
     PyTorch frees every large activation after each step; by default glibc gives such blocks back at once, and the
-    kernel clears them again page by page on the next step. Measured in `benchmarks/allocator.md`. Elsewhere than on
+    kernel clears them again page by page on the next step. Measured by `benchmarks/allocator.py`. Elsewhere than on
     glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):

@@ -40,7 +40,10 @@ class DemoSize:
 
 FULL = DemoSize(runs=80, frames=400, size_px=384)
 QUICK = DemoSize(
-    runs=6, frames=12, size_px=128, overrides=("data.repeats=1", "validation.times=1", "validation.frames=1")
+    runs=8,
+    frames=10,
+    size_px=128,
+    overrides=("data.repeats=1", "data.workers=0", "language_warmup.steps=10", "validation.frames=1"),
 )
 
 
