@@ -187,7 +187,7 @@ def test_damaged_manifest_is_refused(tmp_path: Path) -> None:
 def test_parquet_of_another_form_is_refused(tmp_path: Path) -> None:
     write(tmp_path, [frame(0)])
     pl.DataFrame({"frame_id": ["f0"]}).write_parquet(tmp_path / "manifest.parquet")
-    with pytest.raises(DataError, match="not a manifest"):
+    with pytest.raises(DataError, match="its columns are not those"):
         check_dataset(tmp_path)
 
 

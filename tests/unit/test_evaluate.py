@@ -332,3 +332,12 @@ def test_order_of_predictions_changes_nothing(tmp_path: Path) -> None:
 def test_evaluation_and_report_never_load_torch() -> None:
     code = "import sys, angiova.evaluation.evaluate, angiova.report.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_kind_that_was_not_learnt_is_a_warning_and_not_a_false_report(tmp_path: Path) -> None:
+    manifest = dataset(tmp_path, [frame(name, [tree(BOX)]) for name in "fg"])
+    evaluation = evaluate(manifest, Split.TEST, [answer("f", box(9, 2)), answer("g", box(11, 2))])
+    assert {(f.code, f.severity) for f in evaluation.findings if f.where == "vessel_tree"} == {
+        ("scores-zero", Severity.WARNING)
+    }
+    assert evaluation.is_trustworthy

@@ -52,6 +52,10 @@ def _of_kinds(cases: Sequence[Case]) -> Iterator[Finding]:
         if values and min(values) == 1.0:
             message = f"all {len(values)} scores are perfect (Dice exactly 1)"
             yield _impossible("scores-perfect", kind.value, message)
+        elif len(values) > 1 and max(values) == 0.0:
+            # A model that has not learnt a kind scores 0 everywhere; that is bad news, not a sign of a false report.
+            message, remedy = f"all {len(values)} scores are 0", "the model has not learnt this kind of target"
+            yield Finding("scores-zero", Severity.WARNING, kind.value, message, remedy)
         elif len(values) > 1 and min(values) == max(values):
             message = f"all {len(values)} scores are the same (Dice {values[0]:.4f})"
             yield _impossible("scores-constant", kind.value, message)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Prediction, Split
-from angiova.errors import ConfigError, DataError
+from angiova.errors import ConfigError, DataError, ModelError
 from angiova.evaluation.evaluate import evaluate
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import write_evaluation
@@ -38,7 +38,7 @@ def evaluate_model(
     if split not in list(Split):
         raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
     if not model.exists():
-        raise ConfigError("no such model", where=model, remedy="give a run or checkpoint folder")
+        raise ModelError("no such model", where=model, remedy="give a run or checkpoint folder")
     is_run = (model / RUN_NAME).exists()
     if out is None and not is_run:
         raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")

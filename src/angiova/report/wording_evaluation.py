@@ -110,6 +110,7 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "notice.missing": ("Missing from the run folder: {names}", "运行目录中缺少：{names}"),
     # findings
     "finding.scores-perfect": ("Perfect scores,", "得分全部为满分，"),
+    "finding.scores-zero": ("Nothing right,", "没有一个正确，"),
     "finding.scores-constant": ("Constant scores,", "得分全部相同，"),
     "finding.predictions-identical": ("Identical predictions,", "预测全部相同，"),
     "finding.prediction-is-target": ("Predictions equal to the targets,", "预测与标注完全一致，"),
