@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -64,9 +64,10 @@ def _with_progress(
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(records))
 
-        def counted() -> Iterable[FrameRecord]:
-            for record in records:
-                yield record
-                bar.advance(task)
+        yield from predictor.predict(manifest, _counted(records, lambda: bar.advance(task)), batch)
 
-        yield from predictor.predict(manifest, counted(), batch)
+
+def _counted(records: Iterable[FrameRecord], advance: Callable[[], None]) -> Iterator[FrameRecord]:
+    for record in records:
+        yield record
+        advance()

@@ -17,7 +17,7 @@ from angiova.allocator import keep_freed_memory
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
-from angiova.errors import ConfigError, ExitCode, TrainingError
+from angiova.errors import ConfigError, ExitCode
 from angiova.files import write_text
 from angiova.inference.predictor import Predictor, checkpoint_folder, choose_device, load
 from angiova.model.modeling import Sa2VAModel
@@ -101,18 +101,16 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
+    status = "failed"
     try:
         with stop:
             trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
         if not stop.asked and _newest_step(run) < trainer.state.global_step:
             trainer._save_checkpoint(trainer.model, trial=None)
         status = "stopped" if stop.asked else "finished"
-    except TrainingError:
-        status = "failed"
-        raise
     finally:
         progress.close()
-        _finish_record(record, recipe, trainer, status if "status" in locals() else "failed", device, started)
+        _finish_record(record, recipe, trainer, status, device, started)
     return ExitCode.FAILED if stop.asked else ExitCode.DONE
 
 
