@@ -20,7 +20,7 @@ from angiova.model import losses
 from angiova.model.bridge import Bridge
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput
-from angiova.model.refiner import Refiner
+from angiova.model.refiner import FrameDetail, Refiner
 from angiova.model.segmenter import decode_objects, encode_frames
 
 IGNORED_LABEL = -100
@@ -94,12 +94,11 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         if self.refiner is None:
             return EncodedFrames(features, [], sizes)
-        detail: list[Tensor | None] = [None] * len(images)
+        detail: dict[int, FrameDetail] = {}
         for members in _groups_of(sizes):
-            batch = torch.stack([images[index] for index in members])
-            for index, features_1CHW in zip(members, self.refiner.detail(batch).split(1), strict=True):
-                detail[index] = features_1CHW
-        return EncodedFrames(features, [d for d in detail if d is not None], sizes)
+            group = self.refiner.detail(torch.stack([images[index] for index in members]))
+            detail |= dict(zip(members, group.split(), strict=True))
+        return EncodedFrames(features, [detail[index] for index in range(len(images))], sizes)
 
     def decode_masks(self, frames: EncodedFrames, states_NH: Tensor, frame_of_object_N: Tensor) -> MaskOutput:
         """Turn the states of N `[SEG]` tokens into masks at image resolution: the only way masks are made.
@@ -114,7 +113,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             self.segmenter, frames.features.select(frame_of_object_N), prompts_NP, self.config.mask_selection
         )
         frame_of_object = frame_of_object_N.tolist()
-        groups = []
+        groups, presence_N = [], decoded.presence_N
         for members in _groups_of([frames.sizes[frame] for frame in frame_of_object]):
             objects_G = torch.tensor(members, device=prompts_NP.device)
             coarse_G1hw = decoded.logits_N1hw[objects_G]
@@ -122,22 +121,31 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
                 size = frames.sizes[frame_of_object[members[0]]]
                 logits_GHW = nn.functional.interpolate(coarse_G1hw, size=size, mode="bilinear").squeeze(1)
             else:
-                tokens_GC = decoded.tokens_NC[objects_G]
-                logits_GHW = self._refine(frames, [frame_of_object[i] for i in members], tokens_GC, coarse_G1hw)
+                tokens_GC, frame_of_member = decoded.tokens_NC[objects_G], [frame_of_object[i] for i in members]
+                logits_GHW, evidence_G = self._refine(frames, frame_of_member, tokens_GC, coarse_G1hw)
+                presence_N = presence_N.index_add(0, objects_G, evidence_G.to(presence_N.dtype))
             groups.append(MaskGroup(objects_G, logits_GHW))
-        return MaskOutput(groups, decoded.logits_N1hw, decoded.presence_N, decoded.predicted_iou_N)
+        return MaskOutput(groups, decoded.logits_N1hw, presence_N, decoded.predicted_iou_N)
 
     def _refine(
         self, frames: EncodedFrames, frame_of_object: Sequence[int], tokens_GC: Tensor, coarse_G1hw: Tensor
-    ) -> Tensor:
-        """Refine the logits of objects whose images have one size; consecutive objects of a frame share its detail."""
+    ) -> tuple[Tensor, Tensor]:
+        """Refine objects whose images have one size: logits (G, H, W), and what each says for its presence, (G,).
+
+        Consecutive objects of a frame share its detail.
+        """
         assert self.refiner is not None
-        maps, start = [], 0
-        for frame, members in groupby(frame_of_object):
-            count = len(list(members))
-            maps.append(self.refiner.mix(frames.detail_1CHW[frame], tokens_GC[start : start + count]))
-            start += count
-        return self.refiner.fuse(torch.cat(maps), coarse_G1hw)
+        runs = [(frame, len(list(members))) for frame, members in groupby(frame_of_object)]
+        details = [frames.detail[frame] for frame, _ in runs]
+        counts = [count for _, count in runs]
+        tokens = torch.split(tokens_GC, counts)
+        maps_GMHW = torch.cat(
+            [self.refiner.mix(detail.pixels_BCHW, prompts) for detail, prompts in zip(details, tokens, strict=True)]
+        )
+        logits_GHW = self.refiner.fuse(maps_GMHW, coarse_G1hw)
+        masks = torch.split(logits_GHW, counts)
+        evidence = [self.refiner.presence(*triple) for triple in zip(details, tokens, masks, strict=True)]
+        return logits_GHW, torch.cat(evidence)
 
     @torch.no_grad()
     def generate(

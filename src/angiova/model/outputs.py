@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from angiova.model.refiner import FrameDetail
 from angiova.model.segmenter import FrameFeatures
 
 
@@ -71,12 +72,12 @@ class EncodedFrames:
 
     Attributes:
         features: SAM2's features.
-        detail_1CHW: the refiner's features at image resolution, one tensor a frame; empty without a refiner.
+        detail: what the refiner's encoder says, one entry a frame; empty without a refiner.
         sizes: (H, W) of each frame.
     """
 
     features: FrameFeatures
-    detail_1CHW: list[Tensor]
+    detail: list[FrameDetail]
     sizes: list[tuple[int, int]]
 
 

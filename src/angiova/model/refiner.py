@@ -8,6 +8,8 @@ low-resolution logits.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,27 @@ LEVELS = 4
 DETAIL_WIDTH = 16
 OBJECT_MAPS = 6
 FUSION_WIDTH = 8
+EVIDENCE_WIDTH = 32
+# Shares of the image between which masks differ: log(1e-4) for nothing, log(0.1) for a large tree.
+LOG_AREA_CENTRE, LOG_AREA_SCALE, SMALLEST_AREA = -4.0, 0.5, 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDetail:
+    """What the detail encoder says of frames of one size.
+
+    Attributes:
+        pixels_BCHW: features at image resolution, shape (B, DETAIL_WIDTH, H, W).
+        scene_BS: mean and maximum of the deepest features over the frame, shape (B, S).
+    """
+
+    pixels_BCHW: Tensor
+    scene_BS: Tensor
+
+    def split(self) -> list[FrameDetail]:
+        """Return one entry a frame, with B = 1 each."""
+        pairs = zip(torch.split(self.pixels_BCHW, 1), torch.split(self.scene_BS, 1), strict=True)
+        return [FrameDetail(pixels, scene) for pixels, scene in pairs]
 
 
 class ConvBlock(nn.Module):
@@ -51,6 +74,7 @@ class DetailEncoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = [width * min(2**level, 8) for level in range(LEVELS)]
+        self.scene_width = 2 * widths[-1]
         self.down = nn.ModuleList(
             ConvBlock(before, after) for before, after in zip([4, *widths[:-1]], widths, strict=True)
         )
@@ -59,8 +83,8 @@ class DetailEncoder(nn.Module):
         )
         self.to_pixels = nn.Conv2d(widths[0], 4 * DETAIL_WIDTH, 3, padding=1)
 
-    def forward(self, images_B1HW: Tensor) -> Tensor:
-        """Return detail features (B, DETAIL_WIDTH, H, W); any H and W, padded inside to what the pyramid needs."""
+    def forward(self, images_B1HW: Tensor) -> FrameDetail:
+        """Return the detail of frames of any H and W; they are padded inside to what the pyramid needs."""
         height, width = images_B1HW.shape[-2:]
         multiple = 2**LEVELS
         padded = F.pad(images_B1HW, (0, -width % multiple, 0, -height % multiple), mode="replicate")
@@ -69,9 +93,10 @@ class DetailEncoder(nn.Module):
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
             skips.append(x)
+        scene_BS = torch.cat([x.mean(dim=(-2, -1)), x.amax(dim=(-2, -1))], dim=1)
         for block, skip in zip(self.up, skips[-2::-1], strict=True):
             x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
-        return F.pixel_shuffle(self.to_pixels(x), 2)[..., :height, :width]
+        return FrameDetail(F.pixel_shuffle(self.to_pixels(x), 2)[..., :height, :width], scene_BS)
 
 
 class Refiner(nn.Module):
@@ -91,6 +116,9 @@ class Refiner(nn.Module):
         self.fusion = nn.Sequential(
             nn.Conv2d(OBJECT_MAPS + 1, FUSION_WIDTH, 3, padding=1), nn.GELU(), nn.Conv2d(FUSION_WIDTH, 1, 1)
         )
+        self.scene_norm = nn.LayerNorm(self.detail.scene_width)
+        read = self.detail.scene_width + prompt_size + DETAIL_WIDTH + 2
+        self.evidence = nn.Sequential(nn.Linear(read, EVIDENCE_WIDTH), nn.GELU(), nn.Linear(EVIDENCE_WIDTH, 1))
 
     def mix(self, detail_1CHW: Tensor, tokens_NP: Tensor) -> Tensor:
         """Return the maps (N, OBJECT_MAPS, H, W) that N objects of one frame make of its detail.
@@ -111,3 +139,22 @@ class Refiner(nn.Module):
         correction_N1HW = self.fusion(torch.cat([maps_NMHW, coarse_N1HW.clamp(-20, 20)], dim=1))
         logits_N1HW: Tensor = coarse_N1HW + correction_N1HW
         return logits_N1HW.squeeze(1)
+
+    def presence(self, detail: FrameDetail, tokens_NP: Tensor, logits_NHW: Tensor) -> Tensor:
+        """Return what one frame and N refined masks of it say for "the object is in the frame": a logit each, (N,).
+
+        SAM2's object score sees tokens alone and needs long to learn that a frame holds no contrast. The deepest
+        features of the frame show it at once, for all objects alike; so does each mask: how large it is, how sure,
+        and what the image looks like under it (a catheter is no vessel). Masks are read, not changed: no gradient
+        goes back through them.
+        """
+        probability_NHW = logits_NHW.detach().float().sigmoid()
+        area_N = probability_NHW.mean(dim=(-2, -1))
+        sureness_N = probability_NHW.square().mean(dim=(-2, -1)) / area_N.clamp(min=SMALLEST_AREA)
+        total_N1 = probability_NHW.sum(dim=(-2, -1)).clamp(min=1).unsqueeze(1)
+        look_NC = torch.einsum("nhw,chw->nc", probability_NHW, detail.pixels_BCHW[0].float()) / total_N1
+        log_area_N = ((area_N + SMALLEST_AREA).log() - LOG_AREA_CENTRE) / LOG_AREA_SCALE
+        scene_NS = self.scene_norm(detail.scene_BS).expand(len(tokens_NP), -1)
+        read = (scene_NS, tokens_NP, look_NC, log_area_N.unsqueeze(1), sureness_N.unsqueeze(1))
+        evidence_N1: Tensor = self.evidence(torch.cat([part.to(tokens_NP.dtype) for part in read], dim=1))
+        return evidence_N1.squeeze(1)
