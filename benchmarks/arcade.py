@@ -1,9 +1,10 @@
 """nano against a plain U-Net on ARCADE: same frames, same augmentation, same number of samples, same evaluation.
 
-    python benchmarks/arcade.py DATA OUT [--repeats 60]
+    python benchmarks/arcade.py DATA OUT [--repeats 60] [--stages unet nano predict]
 
 DATA is ARCADE as imported by `angiova import`. Both models are evaluated as they are at the end of training, so that
-neither is chosen on the frames it is scored on. Writes OUT/arcade.json and prints both side by side.
+neither is chosen on the frames it is scored on. Each stage adds what it did to OUT/training.json, so that stages can be
+run one after the other on a machine that is lent for minutes; `benchmarks/arcade_table.py` prints both side by side.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from angiova.data.manifest import Manifest
 from angiova.data.predictions import write_predictions
 from angiova.data.records import Prediction, Split, TargetKind
 from angiova.data.syntax import TREE_PHRASE
-from angiova.files import write_json
+from angiova.files import read_json, write_json
 from angiova.model import losses
 from angiova.training.loop import complete_checkpoints
 
@@ -35,6 +36,7 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "nano_arcade.yaml"
 UNET_FEATURES = (32, 64, 128, 256, 512, 32)
 BATCH = 16
 PEAK_LR = 1e-3
+STAGES = ("unet", "nano", "predict")
 
 
 def train_nano(data: Path, run: Path, repeats: int, workers: int) -> float:
@@ -47,7 +49,7 @@ def train_nano(data: Path, run: Path, repeats: int, workers: int) -> float:
         f"batch.micro={BATCH}",
         "tensorboard=false",
         f"data.workers={workers}",
-        "validation.times=2",
+        "validation.times=1",
     ]
     arguments = [part for override in overrides for part in ("--set", override)]
     subprocess.run([sys.executable, "-m", "angiova", "train", str(RECIPE), *arguments], check=True)
@@ -120,22 +122,27 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--workers", type=int, default=12)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, unet_seconds = train_unet(options.data, options.repeats, device, options.workers)
-    write_predictions(options.out / "unet.parquet", predict_unet(network, options.data, device))
-    run = options.out / "nano"
-    nano_seconds = train_nano(options.data, run, options.repeats, options.workers)
-    predict_nano(options.data, run, options.out / "nano.parquet")
-    facts = {
-        "repeats": options.repeats,
-        "unet_seconds": unet_seconds,
-        "unet_parameters": sum(p.numel() for p in network.parameters()),
-        "nano_seconds": nano_seconds,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-    }
-    write_json(options.out / "training.json", facts)
-    print(facts)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    if "unet" in options.stages:
+        network, seconds = train_unet(options.data, options.repeats, device, options.workers)
+        write_predictions(options.out / "unet.parquet", predict_unet(network, options.data, device))
+        parameters = sum(p.numel() for p in network.parameters())
+        note(options.out, unet_seconds=seconds, unet_parameters=parameters, unet_repeats=options.repeats, device=name)
+    if "nano" in options.stages:
+        seconds = train_nano(options.data, options.out / "nano", options.repeats, options.workers)
+        note(options.out, nano_seconds=seconds, repeats=options.repeats)
+    if "predict" in options.stages:
+        predict_nano(options.data, options.out / "nano", options.out / "nano.parquet")
+
+
+def note(out: Path, **facts: float | int | str) -> None:
+    """Add facts to OUT/training.json."""
+    path = out / "training.json"
+    write_json(path, (read_json(path) if path.exists() else {}) | facts)
+    print(facts, flush=True)
 
 
 if __name__ == "__main__":

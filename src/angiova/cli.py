@@ -157,6 +157,42 @@ def train(
     raise typer.Exit(run_training(settings, resume=resume))
 
 
+@app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, e.g. --set trainable.lora.rank=16."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Plan for this preset instead of the recipe's model, e.g. before it is here.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a recipe would train and what that weighs; no weights are loaded."""
+    from angiova.training.config import load_recipe
+
+    model = [] if preset is None else [f"model={{preset: {preset}}}"]
+    settings = load_recipe(recipe, [*(set_ or []), *model])
+    from angiova.training.plan import plan_parts, print_plan
+
+    print_plan(plan_parts(settings), as_json=json)
+
+
+@app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="Run or checkpoint folder that holds an adapter.")],
+    out: Out,
+    base: Annotated[Path | None, typer.Option(help="Where the adapter's base lies now.")] = None,
+    dtype: Annotated[str, typer.Option(help="Type of the weights written: bfloat16 or float32.")] = "bfloat16",
+) -> None:
+    """Fold an adapter into its base: a plain model that needs neither."""
+    from angiova.model.merging import merge as run_merge
+
+    run_merge(adapter, out, base=base, dtype=dtype)
+    typer.echo(f"wrote {out}")
+
+
 @app.command("eval")
 def eval_(
     model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from angiova.data import rle
 from angiova.data.manifest import Manifest
@@ -19,9 +18,9 @@ from angiova.data.records import FrameRecord, Prediction
 from angiova.data.rle import BoolMask
 from angiova.errors import DataError, ModelError
 from angiova.model.modeling import Sa2VAModel
+from angiova.model.opening import checkpoint_folder, open_model
 from angiova.model.outputs import Sa2VAGeneration
 from angiova.model.processing import Sa2VAProcessor
-from angiova.run_record import RUN_NAME, read_run
 
 PRESENCE_THRESHOLD = 0.5
 
@@ -85,7 +84,7 @@ class Predictor:
         """
         batch = self.processor.prompts(images, questions, image_of_question)
         batch = {key: _to(value, self.device) for key, value in batch.items()}
-        with torch.inference_mode():
+        with torch.inference_mode(), self._precision():
             generation = self.model.generate(
                 **batch,
                 eos_token_id=self.processor.eos_token_id,
@@ -104,6 +103,11 @@ class Predictor:
             answers = self.answer(images, [question_for(phrase) for _, phrase in asked], [i for i, _ in asked])
             for (i, phrase), answer in zip(asked, answers, strict=True):
                 yield _prediction(group[i].frame_id, phrase, answer)
+
+    def _precision(self) -> torch.autocast:
+        """Compute in bfloat16 where the weights are of several types: a frozen base below, what was trained above."""
+        types = {parameter.dtype for parameter in self.model.parameters()}
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=len(types) > 1)
 
     def _answers(self, generation: Sa2VAGeneration) -> list[Answer]:
         masks: list[MaskAnswer] = []
@@ -140,39 +144,13 @@ def choose_device(name: str | None = None) -> torch.device:
         raise ModelError(f"device {name!r} cannot be used ({reason})", remedy="see `angiova doctor`") from None
 
 
-def checkpoint_folder(model: Path) -> Path:
-    """Return the checkpoint that `model` stands for: itself, or the best one of a run.
-
-    Raises:
-        ModelError: it is neither a run with a checkpoint nor a checkpoint.
-    """
-    if (model / "config.json").exists():
-        return model
-    if not (model / RUN_NAME).exists():
-        raise ModelError("neither a run nor a checkpoint", where=model, remedy="give a folder made by `angiova train`")
-    kept = {checkpoint.role: model / checkpoint.path for checkpoint in read_run(model).checkpoints}
-    if not kept:
-        raise ModelError("the run has no checkpoint", where=model, remedy="train it to the end first")
-    return kept.get("best", next(iter(kept.values())))
-
-
 def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -> Predictor:
     """Open a run or checkpoint folder for prediction.
 
     Raises:
         ModelError: the folder holds no usable model.
     """
-    folder = checkpoint_folder(Path(model))
-    try:
-        network, info = Sa2VAModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-        processor = Sa2VAProcessor.from_pretrained(folder, network.config)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"checkpoint cannot be opened ({error})", where=folder) from None
-    wrong = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
-    if wrong:
-        raise ModelError(f"{len(wrong)} weights missing or unexpected, e.g. {wrong[0]}", where=folder)
+    network, processor = open_model(checkpoint_folder(Path(model)))
     return Predictor(network, processor, choose_device(device), threshold)
 
 

@@ -15,7 +15,8 @@ def parts_of(model: Sa2VAModel) -> dict[str, list[nn.Module]]:
     parts: dict[str, list[nn.Module]] = {
         "vision_tower": [vlm.model.vision_tower],
         "projector": [vlm.model.multi_modal_projector],
-        "language_model": [vlm.model.language_model, vlm.lm_head],
+        "language_model": [vlm.model.language_model.layers, vlm.model.language_model.norm],
+        "vocabulary": [vlm.get_input_embeddings(), vlm.lm_head],
         "bridge": [model.bridge],
         "segmenter_encoder": [sam.vision_encoder],
         "segmenter_decoder": [sam.prompt_encoder, sam.mask_decoder],

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from angiova.data.augment import AugmentSettings
 from angiova.data.dataset import ExampleSettings
 from angiova.errors import ConfigError
+from angiova.model.trainable import TrainableSettings
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -100,6 +101,9 @@ class Recipe(_Section):
     seed: int = Field(0, ge=0, description="Source of all randomness.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the GPU has it.")
+    trainable: TrainableSettings | None = Field(
+        None, description="What is trained; null: an adapter on a large checkpoint, else everything."
+    )
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     language_warmup: WarmupSettings = Field(
         default_factory=WarmupSettings, description="Teaching names on text alone, before frames."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerControl
@@ -14,10 +16,29 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from angiova.errors import TrainingError
 from angiova.files import read_json, sha256_file, write_json
+from angiova.model.adapters import WEIGHTS_NAME, Base, adapter_tensors, load_adapter_tensors, save_adapter
 from angiova.model.parts import part_parameters
+from angiova.model.trainable import TrainableSettings
 
 COMPLETE_NAME = "complete.json"
+# What resuming needs beside a bfloat16 adapter; nobody else reads it.
+FULL_PRECISION_NAME = "full_precision.safetensors"
 VALIDATION_METRIC = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSaving:
+    """How checkpoints are written when only an adapter is trained.
+
+    Attributes:
+        base: the model below the adapter.
+        trainable: what is trained.
+        dtype: type that the adapter is stored in; training goes on from float32 beside it.
+    """
+
+    base: Base
+    trainable: TrainableSettings
+    dtype: torch.dtype
 
 
 class Sa2VATrainer(Trainer):  # type: ignore[misc]
@@ -27,6 +48,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         loss_weights: weight of each loss in the sum.
         lr_scale: factor on the learning rate for single parts of the model.
         validate: returns metrics of the model as it is; one of them is `VALIDATION_METRIC`.
+        adapter: how checkpoints are written when only an adapter is trained; None when whole models are.
     """
 
     # `compute_loss` returns the mean of a micro-batch, so the Trainer divides by the accumulation steps.
@@ -39,10 +61,12 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         loss_weights: dict[str, float],
         lr_scale: dict[str, float],
         validate: Callable[[], dict[str, float]],
+        adapter: AdapterSaving | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
+        self._adapter = adapter
         self._loss_sums: dict[str, Tensor] = {}
         self._num_summed = 0
 
@@ -115,8 +139,23 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         `save_pretrained` writes InternVL's weights under the names of its published checkpoints and `from_pretrained`
         turns them back; the Trainer's own loader (5.17 to 5.23) does neither and skips unknown names in silence.
         """
+        if self._adapter is not None:
+            load_adapter_tensors(self.model, _resume_weights(Path(resume_from_checkpoint)))
+            return
         saved = type(self.model).from_pretrained(resume_from_checkpoint, local_files_only=True, use_safetensors=True)
         self.model.load_state_dict(saved.state_dict(), strict=True)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Write the whole model, or the adapter alone with what resuming needs at full precision."""
+        if self._adapter is None:
+            super()._save(output_dir, state_dict)
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        save_adapter(folder, self.model, self._adapter.base, self._adapter.trainable, self._adapter.dtype)
+        if self._adapter.dtype != torch.float32:
+            tensors = {name: tensor.cpu().contiguous() for name, tensor in adapter_tensors(self.model).items()}
+            save_file(tensors, folder / FULL_PRECISION_NAME)
+        self.processing_class.save_pretrained(folder)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last."""
@@ -124,6 +163,11 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
             mark_complete(folder)
+
+
+def _resume_weights(folder: Path) -> Path:
+    full = folder / FULL_PRECISION_NAME
+    return full if full.exists() else folder / WEIGHTS_NAME
 
 
 def mark_complete(folder: Path) -> None:

@@ -10,29 +10,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
 
 from angiova import __version__
 from angiova.allocator import keep_freed_memory
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
-from angiova.errors import ConfigError, ExitCode
+from angiova.errors import ConfigError, ExitCode, ModelError
 from angiova.files import write_text
-from angiova.inference.predictor import Predictor, checkpoint_folder, choose_device, load
+from angiova.inference.predictor import Predictor, choose_device
+from angiova.model.adapters import Base, select_trainable
+from angiova.model.fingerprint import fingerprint
 from angiova.model.modeling import Sa2VAModel
+from angiova.model.opening import checkpoint_folder, is_adapter, open_model
 from angiova.model.parts import parameter_table
 from angiova.model.presets import build
 from angiova.model.processing import Sa2VAProcessor
+from angiova.model.trainable import TrainableSettings
 from angiova.run_record import METRICS_NAME, RUN_NAME, Progress, Resources, RunRecord, read_run, write_run
 from angiova.training import record as facts
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
 from angiova.training.config import Recipe, dump_recipe
-from angiova.training.loop import VALIDATION_METRIC, Sa2VATrainer, complete_checkpoints
+from angiova.training.loop import VALIDATION_METRIC, AdapterSaving, Sa2VATrainer, complete_checkpoints
 from angiova.training.validation import validate, validation_records
 from angiova.training.warmup import teach_names
 
 CHECKPOINTS_DIR = "checkpoints"
+# Parameters from which a checkpoint is fine-tuned through an adapter unless the recipe says otherwise.
+LARGE_MODEL = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,9 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
     )
     schedule = plan_schedule(recipe, len(dataset))
     device = choose_device(recipe.device)
-    model, tokenizer = _starting_model(recipe)
-    freeze_unused(model)
-    processor = Sa2VAProcessor(tokenizer, model.config)
+    model, processor = starting_model(recipe)
+    trainable = trainable_settings(recipe, model)
+    adapter = _prepare_weights(recipe, model, trainable, device)
     record = _start_record(recipe, manifest, model, schedule, device, resume)
     if recipe.language_warmup.steps and last_checkpoint is None:
         first, last = teach_names(model, processor, recipe.language_warmup, recipe.seed, device)
@@ -92,11 +98,12 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
         train_dataset=dataset,
         eval_dataset=watched or None,
         data_collator=processor.collate,
-        processing_class=tokenizer,
+        processing_class=processor.tokenizer,
         callbacks=[metrics, progress, stop, GradientGuard()],
         loss_weights=recipe.losses.model_dump(),
         lr_scale=recipe.optimizer.lr_scale,
         validate=lambda: validate(predictor, manifest, watched, recipe.validation),
+        adapter=adapter,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -129,27 +136,54 @@ def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
     return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
 
 
-def freeze_unused(model: Sa2VAModel) -> None:
-    """Freeze what no image sample uses, so that it is not counted as trained and costs no optimizer memory.
+def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
+    """Return the model that the recipe starts from, on the CPU.
 
-    These are SAM2's memory, which needs clips, and prompts of points, boxes and masks, which Sa2VA does not use.
+    Raises:
+        ModelError: the checkpoint cannot be opened, or is an adapter.
     """
-    sam = model.segmenter
-    unused = [sam.memory_attention, sam.memory_encoder, sam.object_pointer_proj, sam.mask_downsample]
-    unused += [sam.prompt_encoder.mask_embed, sam.prompt_encoder.point_embed]
-    unused += [sam.temporal_positional_encoding_projection_layer]
-    for module in unused:
-        module.requires_grad_(False)
-    for name, parameter in sam.named_parameters(recurse=False):
-        parameter.requires_grad_(name == "no_memory_embedding")
-
-
-def _starting_model(recipe: Recipe) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
     if recipe.model.preset is not None:
-        return build(recipe.model.preset)
+        model, tokenizer = build(recipe.model.preset)
+        return model, Sa2VAProcessor(tokenizer, model.config)
     assert recipe.model.checkpoint is not None
-    start = load(checkpoint_folder(recipe.model.checkpoint), device="cpu")
-    return start.model.train(), start.processor.tokenizer
+    folder = checkpoint_folder(recipe.model.checkpoint)
+    if is_adapter(folder):
+        raise ModelError("training cannot start from an adapter", where=folder, remedy="fold it in: angiova merge")
+    model, processor = open_model(folder)
+    return model.train(), processor
+
+
+def trainable_settings(recipe: Recipe, model: Sa2VAModel) -> TrainableSettings:
+    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise."""
+    is_large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE_MODEL
+    everything = recipe.model.preset is not None or not is_large
+    return recipe.trainable or (TrainableSettings.everything() if everything else TrainableSettings())
+
+
+def _prepare_weights(
+    recipe: Recipe, model: Sa2VAModel, trainable: TrainableSettings, device: torch.device
+) -> AdapterSaving | None:
+    """Choose what is trained; below an adapter, store what is frozen in the precision that it is used in.
+
+    Raises:
+        ConfigError: an adapter would have random weights as its base, which nobody could open again.
+    """
+    if not trainable.is_adapter:
+        select_trainable(model, trainable)
+        return None
+    if recipe.model.checkpoint is None:
+        raise ConfigError(
+            "an adapter needs a base on disk, not random weights of a preset",
+            where="trainable.language_model",
+            remedy="give model.checkpoint, or use language_model: full",
+        )
+    folder = checkpoint_folder(recipe.model.checkpoint).resolve()
+    base = Base(folder=folder, fingerprint=fingerprint(folder))
+    select_trainable(model, trainable)
+    bf16 = uses_bf16(recipe, device)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16 if bf16 and not parameter.requires_grad else torch.float32)
+    return AdapterSaving(base, trainable, torch.bfloat16 if bf16 else torch.float32)
 
 
 def _prepare_folder(run: Path, resume: bool) -> Path | None:
@@ -165,10 +199,14 @@ def _prepare_folder(run: Path, resume: bool) -> Path | None:
     return found[-1]
 
 
+def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
+    """Say whether training computes in bfloat16."""
+    available = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return recipe.precision == "bf16" or (recipe.precision == "auto" and available)
+
+
 def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> TrainingArguments:
-    bf16 = recipe.precision == "bf16" or (
-        recipe.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
+    bf16 = uses_bf16(recipe, device)
     every = schedule.steps_between_validations
     workers = recipe.data.workers if recipe.data.workers is not None else min(os.cpu_count() or 1, 8)
     if recipe.tensorboard:

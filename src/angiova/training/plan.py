@@ -1,0 +1,104 @@
+"""What a recipe would train and what that weighs, without loading a single weight."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from angiova.errors import ModelError
+from angiova.inference.predictor import choose_device
+from angiova.model.adapters import select_trainable
+from angiova.model.configuration import Sa2VAConfig
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.opening import checkpoint_folder
+from angiova.model.parts import parameter_table
+from angiova.model.presets import preset_config
+from angiova.training.config import ModelSettings, Recipe
+from angiova.training.trainer import trainable_settings, uses_bf16
+
+BYTES_FP32: Final = 4
+BYTES_BF16: Final = 2
+ADAM_MOMENTS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """One part of the model during training on one device, unsharded.
+
+    Attributes:
+        name: of the part.
+        parameters: all of its parameters.
+        trainable: those that are trained.
+        weight_bytes: weights; trained ones in float32, frozen ones as they are used.
+        gradient_bytes: gradients, float32.
+        optimizer_bytes: AdamW's two moments, float32.
+    """
+
+    name: str
+    parameters: int
+    trainable: int
+    weight_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int
+
+
+def plan_parts(recipe: Recipe) -> list[PartPlan]:
+    """Return every part of the recipe's model, and their sum last."""
+    with torch.device("meta"):
+        model = Sa2VAModel(_config(recipe.model))
+        settings = trainable_settings(recipe, model)
+        select_trainable(model, settings)
+    bf16 = uses_bf16(recipe, choose_device(recipe.device))
+    frozen_bytes = BYTES_BF16 if bf16 and settings.is_adapter else BYTES_FP32
+    rows = [
+        PartPlan(
+            name=part.name,
+            parameters=part.total,
+            trainable=part.trainable,
+            weight_bytes=BYTES_FP32 * part.trainable + frozen_bytes * (part.total - part.trainable),
+            gradient_bytes=BYTES_FP32 * part.trainable,
+            optimizer_bytes=ADAM_MOMENTS * BYTES_FP32 * part.trainable,
+        )
+        for part in parameter_table(model)
+    ]
+    numbers = [[value for value in asdict(row).values() if isinstance(value, int)] for row in rows]
+    return [*rows, PartPlan("all", *map(sum, zip(*numbers, strict=True)))]
+
+
+def print_plan(rows: list[PartPlan], as_json: bool = False) -> None:
+    """Print the parts as a table, or as JSON."""
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    table = Table(box=box.SIMPLE_HEAD, title="one device, unsharded", title_style="", title_justify="left")
+    for column in ("part", "parameters", "trainable", "weights", "gradients", "optimizer"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for row in rows:
+        sizes = (row.weight_bytes, row.gradient_bytes, row.optimizer_bytes)
+        table.add_row(row.name, f"{row.parameters:,}", f"{row.trainable:,}", *(f"{b / 2**30:.2f} GiB" for b in sizes))
+    console, total = Console(soft_wrap=True), rows[-1]
+    console.print(table)
+    share = total.trainable / total.parameters
+    state = total.weight_bytes + total.gradient_bytes + total.optimizer_bytes
+    console.print(
+        f"{total.parameters / 1e9:.2f} B parameters, {total.trainable / 1e9:.2f} B trainable ({share:.1%}); "
+        f"{state / 2**30:.1f} GiB before activations"
+    )
+
+
+def _config(settings: ModelSettings) -> Sa2VAConfig:
+    if settings.preset is not None:
+        return preset_config(settings.preset)
+    assert settings.checkpoint is not None
+    folder = checkpoint_folder(Path(settings.checkpoint))
+    try:
+        return Sa2VAConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"configuration cannot be read ({error})", where=folder) from None

@@ -1,0 +1,204 @@
+"""Adapters: they hold what was trained and nothing else, belong to one base, and fold into it without a change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from angiova.errors import ConfigError, ExitCode, ModelError
+from angiova.inference.predictor import load
+from angiova.model.adapters import (
+    WEIGHTS_NAME,
+    Base,
+    adapter_tensors,
+    merge_adapter,
+    save_adapter,
+    select_trainable,
+)
+from angiova.model.fingerprint import fingerprint
+from angiova.model.opening import open_model
+from angiova.model.trainable import LoraSettings, TrainableSettings
+from angiova.run_record import read_run
+from angiova.training.config import Recipe
+from angiova.training.loop import complete_checkpoints
+from angiova.training.trainer import train
+from models import draw_frame, small_model, write_frames
+
+SMALL_LORA = TrainableSettings(lora=LoraSettings(rank=4, alpha=8, dropout=0))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters") / "base"
+    model, processor = small_model()
+    model.save_pretrained(folder)
+    processor.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path) -> Path:
+    """Return an adapter with values that training could have given it."""
+    model, _ = open_model(base)
+    select_trainable(model, SMALL_LORA)
+    torch.manual_seed(1)
+    for tensor in adapter_tensors(model).values():
+        tensor.add_(0.05 * torch.randn_like(tensor))
+    folder = base.parent / "adapter"
+    save_adapter(folder, model, Base(folder=base, fingerprint=fingerprint(base)), SMALL_LORA)
+    return folder
+
+
+def test_everything_trains_all_that_an_image_sample_uses() -> None:
+    model, _ = small_model()
+    select_trainable(model, TrainableSettings.everything())
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    unused = ("memory_attention", "memory_encoder", "object_pointer", "mask_downsample", "mask_embed", "point_embed")
+    unused += ("temporal", "memory_temporal", "no_memory_positional", "no_object", "occlusion")
+    assert frozen
+    assert all(any(part in name for part in unused) for name in frozen), frozen
+
+
+def test_lora_trains_what_the_settings_name_and_nothing_else() -> None:
+    model, _ = small_model()
+    select_trainable(model, SMALL_LORA)
+    names = set(adapter_tensors(model))
+    assert {name.split(".")[0] for name in names} == {"vlm", "bridge", "segmenter", "refiner"}
+    language = {name for name in names if name.startswith("vlm.model.language_model.layers")}
+    assert language and all("lora_" in name for name in language)
+    assert {name for name in names if name.startswith("segmenter")} == {
+        f"segmenter.mask_decoder.{name}" for name, _ in model.segmenter.mask_decoder.named_parameters()
+    }
+
+
+def test_new_rows_answer_and_learn_as_the_whole_matrices_would() -> None:
+    whole, _ = small_model()
+    rows, _ = small_model()
+    select_trainable(whole, TrainableSettings(language_model="frozen", vocabulary="whole"))
+    select_trainable(rows, TrainableSettings(language_model="frozen", vocabulary="new_rows"))
+    first = whole.config.seg_token_id
+    ids = torch.tensor([[5, first, first + 4, 7, 9, first]])
+    mask, labels = torch.ones_like(ids), torch.tensor([[-100, first, 7, first + 4, 11, 3]])
+    losses = [model.language_loss(ids, mask, labels) for model in (whole, rows)]
+    assert torch.equal(losses[0], losses[1])
+    for loss in losses:
+        loss.backward()
+    embedding, head = rows.vlm.get_input_embeddings(), rows.vlm.lm_head
+    patch = slice(first, first + 5)
+    torch.testing.assert_close(embedding.rows.grad, whole.vlm.get_input_embeddings().weight.grad[patch])
+    torch.testing.assert_close(head.rows.grad, whole.vlm.lm_head.weight.grad[patch])
+    assert embedding.base.weight.grad is None and head.base.weight.grad is None
+
+
+def test_a_tied_head_shares_its_rows() -> None:
+    model, _ = small_model()
+    model.vlm.lm_head.weight = model.vlm.get_input_embeddings().weight
+    select_trainable(model, SMALL_LORA)
+    assert model.vlm.lm_head.rows is model.vlm.get_input_embeddings().rows
+    assert sum(name.endswith(".rows") for name in adapter_tensors(model)) == 1
+
+
+def test_the_file_holds_the_trained_tensors_alone(base: Path, trained: Path) -> None:
+    model, _ = open_model(base, dtype=torch.float32)
+    select_trainable(model, SMALL_LORA)
+    with safe_open(trained / WEIGHTS_NAME, framework="pt") as file:
+        assert set(file.keys()) == set(adapter_tensors(model))
+
+
+def test_merged_answers_are_the_adapters_answers(base: Path, trained: Path) -> None:
+    model, processor = open_model(trained)
+    batch = processor.prompts([draw_frame(3)[0]], ["[SEG] [SEG]"], [0])
+    before = model.eval()(**batch).masks
+    plain_names = set(open_model(base)[0].state_dict())
+    merge_adapter(model)
+    after = model(**batch).masks
+    assert set(model.state_dict()) == plain_names
+    torch.testing.assert_close(after.coarse_N1hw, before.coarse_N1hw, rtol=1e-4, atol=1e-4)
+    untouched = open_model(base)[0].eval()(**batch).masks
+    assert (untouched.coarse_N1hw - before.coarse_N1hw).abs().max() > 0.01
+
+
+def test_lora_merges_as_the_paper_says(base: Path, trained: Path) -> None:
+    plain, _ = open_model(base)
+    merged, _ = open_model(trained)
+    tensors = load_file(trained / WEIGHTS_NAME)
+    name = "vlm.model.language_model.layers.0.self_attn.q_proj"
+    by_hand = plain.get_submodule(name).weight + (8 / 4) * (
+        tensors[f"{name}.lora_B.default.weight"] @ tensors[f"{name}.lora_A.default.weight"]
+    )
+    merge_adapter(merged)
+    torch.testing.assert_close(merged.get_submodule(name).weight, by_hand)
+
+
+def test_another_base_is_refused(base: Path, trained: Path, tmp_path: Path) -> None:
+    model, processor = open_model(base)
+    model.bridge.output.bias.data[0] += 1
+    model.save_pretrained(tmp_path / "other")
+    processor.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match="another base"):
+        open_model(trained, base=tmp_path / "other")
+
+
+def test_a_base_that_moved_is_found_by_its_weights(base: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "moved")
+    assert adapter_tensors(open_model(trained, base=tmp_path / "moved")[0])
+
+
+@pytest.mark.parametrize("damage", ["missing", "extra", "shape", "truncated"])
+def test_an_adapter_that_does_not_fit_is_refused(trained: Path, tmp_path: Path, damage: str) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
+    tensors = load_file(trained / WEIGHTS_NAME)
+    if damage == "missing":
+        del tensors["bridge.output.bias"]
+    elif damage == "extra":
+        tensors["bridge.third.bias"] = torch.zeros(3)
+    elif damage == "shape":
+        tensors["bridge.output.bias"] = torch.zeros(3)
+    save_file(tensors, broken / WEIGHTS_NAME)
+    if damage == "truncated":
+        (broken / WEIGHTS_NAME).write_bytes((trained / WEIGHTS_NAME).read_bytes()[:-10])
+    with pytest.raises(ModelError, match="bridge" if damage != "truncated" else "cannot be read"):
+        open_model(broken)
+
+
+def lora_recipe(base: Path, data: Path, output: Path) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "output": str(output),
+            "model": {"checkpoint": str(base)},
+            "trainable": SMALL_LORA.model_dump(),
+            "data": {"folder": str(data), "repeats": 2, "workers": 0},
+            "device": "cpu",
+            "validation": {"times": 1, "frames": 2},
+            "log_every": 1,
+            "tensorboard": False,
+        }
+    )
+
+
+def test_training_an_adapter_writes_an_adapter_that_predicts(base: Path, tmp_path: Path) -> None:
+    write_frames(tmp_path / "data")
+    assert train(lora_recipe(base, tmp_path / "data", tmp_path / "run")) is ExitCode.DONE
+    folder = complete_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert not (folder / "model.safetensors").exists()
+    before, after = open_model(base)[0], open_model(folder)[0]
+    frozen = "segmenter.vision_encoder.backbone.pos_embed"
+    assert torch.equal(before.get_parameter(frozen), after.get_parameter(frozen))
+    assert not torch.equal(before.bridge.output.weight, after.bridge.output.weight)
+    assert load(tmp_path / "run", "cpu").answer([draw_frame(0)[0]], ["segment the vessel tree"], [0])
+    table = {part.name: part for part in read_run(tmp_path / "run").model_parts}
+    assert table["vision_tower"].trainable == 0 < table["language_model"].trainable < table["language_model"].total
+    assert table["vocabulary"].trainable == 2 * 5 * before.config.text_hidden_size
+
+
+def test_an_adapter_on_random_weights_is_refused(base: Path, tmp_path: Path) -> None:
+    write_frames(tmp_path / "data")
+    values = lora_recipe(base, tmp_path / "data", tmp_path / "run").model_dump()
+    with pytest.raises(ConfigError, match="base on disk"):
+        train(Recipe.model_validate(values | {"model": {"preset": "nano"}}))
