@@ -195,6 +195,24 @@ def predict(
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Model folder, ours or as Sa2VA is released, or a training .pth.")],
+    out: Out,
+    to: Annotated[str, typer.Option(help="Layout to write: ours or released.")] = "ours",
+    base: Annotated[Path | None, typer.Option(help="Folder of the model that a training .pth started from.")] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="LoRA's alpha, when a .pth does not say it.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder of the tokenizer, when the model's own cannot be read.")
+    ] = None,
+) -> None:
+    """Bring a Sa2VA model from its released layout, or a reference training file, into ours, or back."""
+    from angiova.model.convert.converting import convert as run_conversion
+
+    run_conversion(source, out, to=to, base=base, lora_alpha=lora_alpha, tokenizer=tokenizer)
+    typer.echo(f"{to} layout written to {out}")
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",

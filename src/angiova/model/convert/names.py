@@ -155,7 +155,10 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def check_tensors(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], where: object = None
+    expected: Mapping[str, tuple[int, ...]],
+    found: Mapping[str, tuple[int, ...]],
+    where: object = None,
+    remedy: str = "check that the files are complete and belong to this configuration",
 ) -> None:
     """Compare names and shapes.
 
@@ -178,7 +181,7 @@ def check_tensors(
         raise ModelError(
             f"the tensors do not fit the model; {'; '.join(problems)}",
             where=where,
-            remedy="check that the files are complete and belong to this configuration",
+            remedy=remedy,
         )
 
 

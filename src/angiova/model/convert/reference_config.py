@@ -120,3 +120,93 @@ def _segmenter_config(sam2: Mapping[str, Any] | None) -> Sam2VideoConfig:
         version=sam2.get("version", "2.0"),
         memory_layers=sam2["memory_attention_layers"],
     )
+
+
+def released_from_config(config: Sa2VAConfig, dtype: str) -> dict[str, Any]:
+    """Return the fields of a released `config.json`; the inverse of `config_from_released`.
+
+    Args:
+        config: our configuration.
+        dtype: kind of the weights, e.g. `bfloat16`.
+    """
+    vlm: Any = config.vlm_config
+    vision, text = vlm.vision_config, vlm.text_config
+    entries = {
+        "model_type": "sa2va_chat",
+        "architectures": ["Sa2VAChatModel"],
+        "auto_map": {
+            "AutoConfig": "configuration_sa2va_chat.Sa2VAChatConfig",
+            "AutoModel": "modeling_sa2va_chat.Sa2VAChatModel",
+            "AutoModelForCausalLM": "modeling_sa2va_chat.Sa2VAChatModel",
+        },
+        "vision_config": _released_vision(vision, dtype),
+        "llm_config": _released_text(text, bool(vlm.tie_word_embeddings), dtype),
+        "hidden_size": text.hidden_size,
+        "force_image_size": config.tile_px,
+        "downsample_ratio": vlm.downsample_ratio,
+        "select_layer": vlm.vision_feature_layer,
+        "ps_version": "v2",
+        "template": "internlm2_chat" if text.model_type == "llama" else "qwen_chat",
+        "dynamic_image_size": True,
+        "use_thumbnail": True,
+        "min_dynamic_patch": 1,
+        "max_dynamic_patch": 12,
+        "pad2square": False,
+        "use_backbone_lora": 0,
+        "use_llm_lora": 0,
+        "tie_word_embeddings": False,
+        "torch_dtype": dtype,
+    }
+    sam2 = _released_segmenter(config.segmenter_config)
+    return entries if sam2 is None else entries | {"sam2": sam2}
+
+
+def _released_vision(vision: Any, dtype: str) -> dict[str, Any]:  # noqa: ANN401
+    sides = {"image_size": vision.image_size[0], "patch_size": vision.patch_size[0]}
+    return {
+        "model_type": "intern_vit_6b",
+        "architectures": ["InternVisionModel"],
+        **{name: getattr(vision, name) for name in _VISION_FIELDS},
+        **sides,
+        "qkv_bias": vision.attention_bias,
+        "qk_normalization": vision.use_qk_norm,
+        "torch_dtype": dtype,
+    }
+
+
+def _released_text(text: Any, is_tied: bool, dtype: str) -> dict[str, Any]:  # noqa: ANN401
+    architecture = {kind: name for name, kind in LANGUAGE_TYPES.items()}[text.model_type]
+    rope = dict(text.rope_parameters)
+    theta, kind = rope.pop("rope_theta"), rope.pop("rope_type")
+    fields = {
+        "model_type": architecture.removesuffix("ForCausalLM").lower(),
+        "architectures": [architecture],
+        **{name: getattr(text, name) for name in _TEXT_FIELDS},
+        "rope_theta": theta,
+        "rope_scaling": None if kind == "default" else {"type": kind, **rope},
+        "tie_word_embeddings": is_tied,
+        "torch_dtype": dtype,
+    }
+    return fields | ({"bias": bool(text.attention_bias)} if architecture == "InternLM2ForCausalLM" else {})
+
+
+def _released_segmenter(sam: Any) -> dict[str, Any] | None:  # noqa: ANN401
+    """Describe SAM2 only when it is not the one that every released checkpoint means."""
+    backbone = sam.vision_config.backbone_config
+    hiera = {
+        "embed_dim": backbone.hidden_size,
+        "num_heads": backbone.num_attention_heads_per_stage[0],
+        "stages": list(backbone.blocks_per_stage),
+        "global_att_blocks": list(backbone.global_attention_blocks),
+        "window_spec": list(backbone.window_size_per_stage),
+        "window_pos_embed_bkg_spatial_size": list(backbone.window_positional_embedding_background_size),
+    }
+    described = {
+        "image_size": sam.image_size,
+        "version": "2.1" if sam.enable_occlusion_spatial_embedding else "2.0",
+        "memory_attention_layers": sam.memory_attention_num_layers,
+        "hiera": hiera,
+    }
+    if _segmenter_config(described).to_dict() == _segmenter_config(None).to_dict():
+        return None
+    return described
