@@ -6,7 +6,6 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +20,7 @@ _PREFIXES: Final = (("mllm.model.", ""), ("language_model.base_model.model.", "l
 _MODULE_COPY: Final = re.compile(r"\.modules_to_save\.default\.")
 _ADAPTER: Final = re.compile(r"^(.*)\.lora_(A|B)\.(?:default\.)?weight$")
 _ALPHA: Final = re.compile(r"\blora_alpha\s*=\s*([0-9.]+)")
+_FOREIGN: Final = re.compile(r"GLOBAL (\S+)")
 _CONTAINERS: Final = ("state_dict", "module", "model")
 _LAYER: Final = re.compile(r"^(language_model\.model\.layers\.)(\d+)(\..*)$")
 # What every training file of the reference holds in full, beside the language model's part.
@@ -61,15 +61,16 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with torch.serialization.safe_globals(list(_INERT)):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except UnpicklingError as error:
-        reason = str(error).splitlines()[0] if str(error) else "unknown object"
+    except Exception as error:  # torch raises whatever its archive and its reader of objects happen to
+        foreign = _FOREIGN.search(str(error))
+        what = "damaged or cut short" if foreign is None else f"holds more than tensors ({foreign[1]})"
         raise ModelError(
-            f"holds more than tensors, which could run code ({reason})",
+            what,
             where=path,
-            remedy="where it was made, save only its tensors: torch.save({'state_dict': file['state_dict']}, new)",
+            remedy="copy it again"
+            if foreign is None
+            else "it could run code; where it was made, save torch.save({'state_dict': file['state_dict']}, new)",
         ) from None
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
-        raise ModelError(f"damaged or cut short ({error})", where=path, remedy="copy it again") from None
     if not isinstance(content, Mapping):
         raise ModelError("is not a table of tensors", where=path)
     key = next((name for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None)
