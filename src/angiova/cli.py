@@ -231,6 +231,52 @@ def predict(
 
 
 @app.command()
+def info(
+    model: Annotated[str, typer.Argument(help="Preset, run or checkpoint folder, or a released Sa2VA folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what a model is made of: parts, parameters, bytes and kinds; no weight is loaded."""
+    from angiova.model_info import model_info, print_info
+
+    print_info(model_info(model), as_json=json)
+
+
+@app.command()
+def assemble(
+    out: Out,
+    vlm: Annotated[str, typer.Option(help="InternVL in transformers' layout: a folder or a hub name (...-hf).")],
+    sam: Annotated[str, typer.Option(help="SAM2: a folder, a hub name, or Meta's .pt file.")],
+    refiner_width: Annotated[
+        int, typer.Option(min=0, help="Channels of the refiner's first level; 0 leaves the refiner out.")
+    ] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Of the new weights.")] = 0,
+) -> None:
+    """Join InternVL and SAM2 to an untrained Sa2VA model."""
+    from angiova.model.convert.assembling import assemble as run_assembly
+
+    run_assembly(vlm, sam, out, refiner_width=refiner_width or None, seed=seed)
+    typer.echo(f"model written to {out}; see `angiova info {out}`")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Model folder, ours or as Sa2VA is released, or a training .pth.")],
+    out: Out,
+    to: Annotated[str, typer.Option(help="Layout to write: ours or released.")] = "ours",
+    base: Annotated[Path | None, typer.Option(help="Folder of the model that a training .pth started from.")] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="LoRA's alpha, when a .pth does not say it.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder of the tokenizer, when the model's own cannot be read.")
+    ] = None,
+) -> None:
+    """Bring a Sa2VA model from its released layout, or a reference training file, into ours, or back."""
+    from angiova.model.convert.converting import convert as run_conversion
+
+    run_conversion(source, out, to=to, base=base, lora_alpha=lora_alpha, tokenizer=tokenizer)
+    typer.echo(f"{to} layout written to {out}")
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",

@@ -12,13 +12,13 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, InternVLForConditionalGeneration, PreTrainedModel
-from transformers import initialization as init
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from angiova.errors import ModelError
 from angiova.model import losses
 from angiova.model.bridge import Bridge
 from angiova.model.configuration import Sa2VAConfig
+from angiova.model.initialisation import initialise
 from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput
 from angiova.model.refiner import FrameDetail, Refiner
 from angiova.model.segmenter import decode_objects, encode_frames
@@ -278,13 +278,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise the bridge and the refiner; the sub-models initialise themselves."""
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.GroupNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
+        initialise(module)
 
 
 def _groups_of(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:

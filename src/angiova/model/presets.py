@@ -1,138 +1,107 @@
-"""Named configurations. A preset is a configuration, never a branch in the code."""
+"""Named configurations. A preset is a configuration, never a branch in the code.
+
+`nano` is small enough for a CPU. `internvl3-2b` and its like are InternVL3 with SAM2 hiera-large, the parts of the
+released Sa2VA models, so that both start from the same architecture; `internvl3-2b+sam2.1-tiny` has another
+segmenter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from transformers import PreTrainedTokenizerBase
-from transformers.models.internvl.configuration_internvl import InternVLConfig
-from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig, Sam2VideoMaskDecoderConfig
 
 from angiova.data.prompts import tokenizer_corpus
 from angiova.errors import ConfigError
 from angiova.model.configuration import Sa2VAConfig
+from angiova.model.internvl_sizes import INTERNVL3_SIZES, TILE_PX, internvl3_config
 from angiova.model.modeling import Sa2VAModel
+from angiova.model.nano import NANO_SEGMENTER_PX, NANO_TILE_PX, nano_config
+from angiova.model.sam2_sizes import HIERA_SIZES, Sam2Version, sam2_config
 from angiova.model.tokenizer import IMG_CONTEXT, SEG, build_nano_tokenizer
 
-NANO_TILE_PX: Final = 256
-NANO_SEGMENTER_PX: Final = 512
-NANO_PROMPT_SIZE: Final = 128
-# Widths of 128 to 256 want a larger spread than the 0.02 of models ten times as wide: about 1 / sqrt(width).
-NANO_INITIALIZER_RANGE: Final = 0.06
+DEFAULT_SEGMENTER: Final = "sam2-large"
+REFINER_WIDTH: Final = 24
+_FAMILIES: Final[dict[str, Sam2Version]] = {"sam2": "2.0", "sam2.1": "2.1"}
+SEGMENTERS: Final = {
+    f"{family}-{size}": (version, size) for family, version in _FAMILIES.items() for size in HIERA_SIZES
+}
 
 
 def build(preset: str) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
-    """Return a model of the preset with random weights, and its tokenizer.
+    """Return a model of the preset with random weights, and a tokenizer for it.
+
+    The weights and the tokenizer of InternVL3 come from its own folder, by `angiova assemble`; what this returns for a
+    large preset has its shapes, and nano's tokenizer in a vocabulary of InternVL3's size. Under
+    ``torch.device("meta")`` nothing is allocated.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"no preset {preset!r}", where="model.preset", remedy=f"one of: {', '.join(PRESETS)}")
-    return PRESETS[preset]()
+    tokenizer = build_nano_tokenizer(tokenizer_corpus())
+    return Sa2VAModel(_config(preset, tokenizer)), tokenizer
+
+
+def preset_config(preset: str) -> Sa2VAConfig:
+    """Return the configuration of a preset, with the token ids of nano's tokenizer.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    return _config(preset, build_nano_tokenizer(tokenizer_corpus()))
 
 
 def build_nano(
-    tile_px: int = NANO_TILE_PX, segmenter_px: int = NANO_SEGMENTER_PX, refiner_width: int | None = 24
+    tile_px: int = NANO_TILE_PX, segmenter_px: int = NANO_SEGMENTER_PX, refiner_width: int | None = REFINER_WIDTH
 ) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
-    """Return `nano`: small enough to train on a CPU, with every part that the large presets have.
-
-    Args:
-        tile_px: side of the image that the vision-language model sees, a multiple of 32.
-        segmenter_px: side of the square that SAM2 sees, a multiple of 32.
-        refiner_width: channels of the refiner's first level; None leaves the refiner out.
-    """
+    """Return `nano`, possibly smaller; see `nano_config` for the arguments."""
     tokenizer = build_nano_tokenizer(tokenizer_corpus())
-    image_token, seg_token = tokenizer.convert_tokens_to_ids([IMG_CONTEXT, SEG])
-    config = Sa2VAConfig(
-        vlm_config=_nano_vlm(len(tokenizer), image_token, tile_px).to_dict(),
-        segmenter_config=_nano_segmenter(segmenter_px).to_dict(),
-        seg_token_id=seg_token,
-        tile_px=tile_px,
-        refiner_width=refiner_width,
-        mask_selection="single",
-    )
+    config = nano_config(len(tokenizer), *_token_ids(tokenizer), tile_px, segmenter_px, refiner_width)
     return Sa2VAModel(config), tokenizer
 
 
-def _nano_vlm(vocabulary: int, image_token_id: int, tile_px: int) -> InternVLConfig:
-    vision = {
-        "hidden_size": 192,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 6,
-        "intermediate_size": 768,
-        "image_size": tile_px,
-        "patch_size": 16,
-        "layer_scale_init_value": 1.0,
-        "initializer_range": NANO_INITIALIZER_RANGE,
-    }
-    text = {
-        "model_type": "qwen2",
-        "vocab_size": vocabulary,
-        "hidden_size": 256,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 704,
-        "max_position_embeddings": 2048,
-        "initializer_range": NANO_INITIALIZER_RANGE,
-        "tie_word_embeddings": False,
-    }
-    tokens_per_tile = (tile_px // 16 // 2) ** 2
-    return InternVLConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_id=image_token_id,
-        image_seq_length=tokens_per_tile,
-        tie_word_embeddings=False,
+def _config(preset: str, tokenizer: PreTrainedTokenizerBase) -> Sa2VAConfig:
+    if preset not in PRESETS:
+        raise ConfigError(f"no preset {preset!r}", where="model.preset", remedy=f"one of: {_choices()}")
+    return PRESETS[preset](tokenizer)
+
+
+def _nano(tokenizer: PreTrainedTokenizerBase) -> Sa2VAConfig:
+    return nano_config(len(tokenizer), *_token_ids(tokenizer))
+
+
+def _internvl3(tokenizer: PreTrainedTokenizerBase, size: str, segmenter: str) -> Sa2VAConfig:
+    version, hiera = SEGMENTERS[segmenter]
+    image_token_id, seg_token_id = _token_ids(tokenizer)
+    return Sa2VAConfig(
+        vlm_config=internvl3_config(INTERNVL3_SIZES[size], image_token_id).to_dict(),
+        segmenter_config=sam2_config(HIERA_SIZES[hiera], version=version).to_dict(),
+        seg_token_id=seg_token_id,
+        tile_px=TILE_PX,
+        refiner_width=REFINER_WIDTH,
+        mask_selection="single",
     )
 
 
-def _nano_segmenter(side: int) -> Sam2VideoConfig:
-    size = NANO_PROMPT_SIZE
-    stages = [32, 64, 128, 256]
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": stages[0],
-        "image_size": [side, side],
-        "blocks_per_stage": [1, 2, 3, 1],
-        "embed_dim_per_stage": stages,
-        "num_attention_heads_per_stage": [1, 2, 4, 8],
-        "window_size_per_stage": [8, 4, 16, 8],
-        "global_attention_blocks": [5],
-        "initializer_range": NANO_INITIALIZER_RANGE,
-    }
-    vision = {
-        "model_type": "sam2_vision_model",
-        "backbone_config": backbone,
-        "backbone_channel_list": stages[::-1],
-        "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
-        "fpn_hidden_size": size,
-        "initializer_range": NANO_INITIALIZER_RANGE,
-    }
-    return Sam2VideoConfig(
-        vision_config=vision,
-        prompt_encoder_config={"hidden_size": size, "image_size": side},
-        mask_decoder_config=Sam2VideoMaskDecoderConfig(
-            hidden_size=size,
-            mlp_dim=4 * size,
-            num_attention_heads=4,
-            iou_head_hidden_dim=size,
-            dynamic_multimask_via_stability=False,
-        ),
-        image_size=side,
-        initializer_range=NANO_INITIALIZER_RANGE,
-        memory_attention_hidden_size=size,
-        memory_attention_num_layers=2,
-        memory_attention_feed_forward_hidden_size=4 * size,
-        memory_attention_rope_feat_sizes=[side // 16] * 2,
-        memory_encoder_hidden_size=size,
-        memory_encoder_output_channels=32,
-        mask_downsampler_embed_dim=size,
-        memory_fuser_embed_dim=size,
-        memory_fuser_intermediate_dim=4 * size,
-    )
+def _token_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    image_token_id, seg_token_id = tokenizer.convert_tokens_to_ids([IMG_CONTEXT, SEG])
+    return image_token_id, seg_token_id
 
 
-PRESETS: Final[dict[str, Callable[[], tuple[Sa2VAModel, PreTrainedTokenizerBase]]]] = {"nano": build_nano}
+def _choices() -> str:
+    plain = [name for name in PRESETS if "+" not in name]
+    return f"{', '.join(plain)}; all but nano may name a segmenter, e.g. internvl3-2b+sam2.1-tiny"
+
+
+def _presets() -> dict[str, Callable[[PreTrainedTokenizerBase], Sa2VAConfig]]:
+    presets: dict[str, Callable[[PreTrainedTokenizerBase], Sa2VAConfig]] = {"nano": _nano}
+    for size in INTERNVL3_SIZES:
+        presets[f"internvl3-{size}"] = partial(_internvl3, size=size, segmenter=DEFAULT_SEGMENTER)
+        for segmenter in SEGMENTERS:
+            presets[f"internvl3-{size}+{segmenter}"] = partial(_internvl3, size=size, segmenter=segmenter)
+    return presets
+
+
+PRESETS: Final = _presets()

@@ -12,11 +12,12 @@ PAD, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 IMG_START, IMG_END, IMG_CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
 SEG: Final = "[SEG]"
 
-# InternVL's own tokens, then the five that Sa2VA adds, in the reference's order.
+# The five tokens that Sa2VA adds to InternVL's own, in the reference's order.
+SA2VA_TOKENS: Final = (SEG, "<p>", "</p>", "<vp>", "</vp>")
 SPECIAL_TOKENS: Final = (
     *(PAD, IM_START, IM_END, IMG_START, IMG_END, IMG_CONTEXT),
     *("<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"),
-    *(SEG, "<p>", "</p>", "<vp>", "</vp>"),
+    *SA2VA_TOKENS,
 )
 NANO_VOCABULARY: Final = 1024
 
