@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from angiova.errors import ModelError
-from angiova.inference.predictor import checkpoint_folder
+from angiova.model.opening import checkpoint_folder
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.convert.folders import Layout, layout_of, open_ours, open_released, read_tokenizer
 from angiova.model.convert.names import links_of

@@ -79,10 +79,11 @@ def print_plan(rows: list[PartPlan], as_json: bool = False) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, title="one device, unsharded", title_style="", title_justify="left")
     for column in ("part", "parameters", "trainable", "weights", "gradients", "optimizer"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+        table.add_column(column, justify="left" if column == "part" else "right", no_wrap=True)
     for row in rows:
         sizes = (row.weight_bytes, row.gradient_bytes, row.optimizer_bytes)
-        table.add_row(row.name, f"{row.parameters:,}", f"{row.trainable:,}", *(f"{b / 2**30:.2f} GiB" for b in sizes))
+        counts = (f"{count / 1e6:,.2f} M" for count in (row.parameters, row.trainable))
+        table.add_row(row.name, *counts, *(f"{size / 2**30:.2f} GiB" for size in sizes))
     console, total = Console(soft_wrap=True), rows[-1]
     console.print(table)
     share = total.trainable / total.parameters
@@ -99,6 +100,7 @@ def _config(settings: ModelSettings) -> Sa2VAConfig:
     assert settings.checkpoint is not None
     folder = checkpoint_folder(Path(settings.checkpoint))
     try:
-        return Sa2VAConfig.from_pretrained(folder, local_files_only=True)
+        config: Sa2VAConfig = Sa2VAConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"configuration cannot be read ({error})", where=folder) from None
+    return config
