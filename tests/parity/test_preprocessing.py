@@ -1,0 +1,60 @@
+"""Stage: tiles of the vision-language model and the square of SAM2, bit by bit."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from angiova.model.configuration import Sa2VAConfig, reference_settings
+from angiova.model.processing import Sa2VAProcessor
+from recorded import Comparison, facts, pixels, tensors
+
+IMAGES = ("img_512x512", "img_640x480", "img_1024x1024", "img_700x300")
+
+
+def processor(tokenizer: PreTrainedTokenizerFast, side_px: int = 1024, **changes: object) -> Sa2VAProcessor:
+    config = Sa2VAConfig(segmenter_config={"image_size": side_px}, **reference_settings() | changes)
+    return Sa2VAProcessor(tokenizer, config)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_tiles(name: str, tokenizer: PreTrainedTokenizerFast) -> None:
+    wanted = facts("preprocess")[name]
+    tiles = processor(tokenizer).tiles(pixels(name))
+    assert list(tiles.shape) == wanted["pixel_values_shape"]
+    assert tiles.double().sum().item() == pytest.approx(wanted["sum"], rel=1e-9)
+    assert tiles.mean(dim=(1, 2, 3)).tolist() == pytest.approx(wanted["per_tile_mean"], abs=1e-6)
+    assert torch.equal(tiles[..., ::16, ::16], tensors("preprocess")[f"{name}_pixel_values_sub16"])
+    assert hashlib.sha256(tiles.numpy().tobytes()).hexdigest() == wanted["sha256_float32"]
+
+
+def test_frames_of_a_run_are_one_tile_each(tokenizer: PreTrainedTokenizerFast) -> None:
+    wanted = facts("preprocess")["vid8"]
+    batch = processor(tokenizer).run_prompt([pixels(f"vid8_{i:02d}") for i in range(wanted["shape"][0])], "?")
+    assert hashlib.sha256(batch["tiles"].numpy().tobytes()).hexdigest() == wanted["sha256_float32"]
+
+
+@pytest.mark.parametrize("side_px", [512, 1024])
+@pytest.mark.parametrize("name", IMAGES)
+def test_square_of_the_segmenter(name: str, side_px: int, tokenizer: PreTrainedTokenizerFast) -> None:
+    square = processor(tokenizer, side_px).segmenter_pixels(pixels(name))
+    stride = 16 * side_px // 512
+    assert square.double().sum().item() == pytest.approx(facts("preprocess")[name][f"sam{side_px}"]["sum"], rel=1e-7)
+    recorded = tensors("preprocess")[f"{name}_sam{side_px}_sub{stride}"]
+    Comparison("preprocess", 1e-6).near(name, square[:, ::stride, ::stride], recorded)
+
+
+def test_our_own_statistics_are_exact_and_differ(tokenizer: PreTrainedTokenizerFast) -> None:
+    ours = processor(tokenizer, 512, pixel_statistics="exact").segmenter_pixels(pixels("img_512x512"))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    image = torch.from_numpy(pixels("img_512x512")).float() / 255
+    torch.testing.assert_close(ours, ((image - mean) / std).permute(2, 0, 1), rtol=0, atol=1e-6)
+    theirs = tensors("preprocess")["img_512x512_sam512_sub16"]
+    assert 1e-3 < (ours[:, ::16, ::16] - theirs).abs().max() < 0.1
+
+
+def test_we_see_a_square_angiogram_as_one_tile_by_default(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert len(Sa2VAProcessor(tokenizer, Sa2VAConfig()).tiles(pixels("img_1024x1024"))) == 1
