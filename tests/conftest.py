@@ -19,6 +19,14 @@ def shared_data() -> Path:
     return SHARED / "data"
 
 
+@pytest.fixture(scope="session")
+def shared_parity() -> Path:
+    """The folder of numbers recorded from the reference, beside the project."""
+    if not (SHARED / "parity").is_dir():
+        pytest.skip(f"the reference's numbers are not at {SHARED / 'parity'}")
+    return SHARED / "parity"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that is skipped without saying why has failed."""
