@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from byte_tokenizer import build_byte_tokenizer
-from recorded import FOLDER, NO_FOLDER, facts
+from recorded import FOLDER, NO_FOLDER, byte_tokenizer
 
 HERE = Path(__file__).parent
 
@@ -22,5 +21,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    described = facts("prompts")["byte_tokenizer"]
-    return build_byte_tokenizer(described["specials"], described["eos"], described["pad"])
+    return byte_tokenizer()

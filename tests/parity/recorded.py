@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,14 +16,21 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from angiova.model.configuration import Sa2VAConfig, reference_settings
+from angiova.model.convert.names import from_released
+from angiova.model.convert.reference_config import config_from_released
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.tokenizer import IMG_CONTEXT, SEG
+from byte_tokenizer import build_byte_tokenizer
+from released import fill
 
 FOLDER = Path(os.environ.get("ANGIOVA_PARITY", Path(__file__).resolve().parents[3] / "shared" / "parity"))
 NO_FOLDER = f"numbers of the reference are not at {FOLDER}; set ANGIOVA_PARITY"
 
 TINY, LARGE = 1e-4, 2e-4
 MEMORY = 3e-4
-
-_SMALL_TABLES = re.compile(r"(embed_tokens|_tokens?|point_embeddings\.\d+|not_a_point_embed|no_mask_embed)\.weight$")
 
 
 @cache
@@ -58,22 +64,51 @@ def tolerance_of(recording: str) -> float:
     return TINY if "tiny" in recording else LARGE
 
 
-def weight(name: str, shape: list[int]) -> Tensor:
-    """Return the weight that the folder's rule gives to a tensor of the released state dictionary."""
-    seed = zlib.crc32((facts("manifest")["salt"] + name).encode())
-    drawn = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
-    last = name.rsplit(".", 1)[-1]
-    if last == "bias":
-        return 0.02 * drawn
-    if last in ("ls1", "ls2", "g_weight"):
-        return 0.3 + 0.03 * drawn
-    if last == "positional_encoding_gaussian_matrix":
-        return drawn
-    if _SMALL_TABLES.search(name):
-        return 0.5 * drawn
-    if last == "weight":
-        return 1 + 0.1 * drawn if len(shape) == 1 else drawn / math.sqrt(math.prod(shape[1:]))
-    return 0.1 * drawn
+@cache
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Return the recordings' tokenizer."""
+    described = facts("prompts")["byte_tokenizer"]
+    return build_byte_tokenizer(described["specials"], described["eos"], described["pad"])
+
+
+def config_of(model: str) -> Sa2VAConfig:
+    """Return our configuration of a recorded model, with the reference's behaviour."""
+    specials = facts("prompts")["byte_tokenizer"]["specials"]
+    image, seg = (256 + specials.index(token) for token in (IMG_CONTEXT, SEG))
+    config = config_from_released(facts("configs")[model], image, seg)
+    for name, value in reference_settings().items():
+        setattr(config, name, value)
+    return config
+
+
+@cache
+def official_weights(model: str) -> dict[str, Tensor]:
+    """Return the released state dictionary that the folder's rule gives."""
+    salt = facts("manifest")["salt"]
+    return {name: fill(name, shape, salt) for name, shape in facts(f"keys_{model}").items()}
+
+
+@cache
+def network(model: str) -> Sa2VAModel:
+    """Return our model with the recorded one's weights, in evaluation mode."""
+    config = config_of(model)
+    ours = Sa2VAModel(config)
+    ours.load_state_dict(from_released(official_weights(model), config), strict=True)
+    return ours.eval()
+
+
+@contextmanager
+def shifted_presence(model: Sa2VAModel, shift: float) -> Iterator[Sa2VAModel]:
+    """Add `shift` to the bias of the presence score, as some recordings do, and take it away again."""
+    bias = model.segmenter.mask_decoder.pred_obj_score_head.proj_out.bias
+    before = bias.detach().clone()
+    with torch.no_grad():
+        bias.add_(shift)
+    try:
+        yield model
+    finally:
+        with torch.no_grad():
+            bias.copy_(before)
 
 
 @dataclass(slots=True)

@@ -115,13 +115,16 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         return self.finish_masks(frames, decoded, frame_of_object_N)
 
     def finish_masks(self, frames: EncodedFrames, decoded: DecodedMasks, frame_of_object_N: Tensor) -> MaskOutput:
-        """Bring SAM2's low-resolution masks of N objects to the resolution of their images."""
+        """Bring SAM2's low-resolution masks of N objects to the resolution of their images.
+
+        They are refined if there is a refiner and `frames` has its detail, upsampled otherwise.
+        """
         frame_of_object = frame_of_object_N.tolist()
         groups = []
         for members in _groups_of([frames.sizes[frame] for frame in frame_of_object]):
             objects_G = torch.tensor(members, device=frame_of_object_N.device)
             coarse_G1hw = decoded.logits_N1hw[objects_G]
-            if self.refiner is None:
+            if self.refiner is None or not frames.detail_1CHW:
                 logits_GHW = self._upsample(coarse_G1hw, frames.sizes[frame_of_object[members[0]]])
             else:
                 tokens_GC = decoded.tokens_NC[objects_G]
