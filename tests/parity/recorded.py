@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +48,16 @@ def tensors(name: str) -> dict[str, Tensor]:
 def names(prefix: str) -> list[str]:
     """Return the recordings whose name begins so; one stand-in when there is no folder, for tests that then skip."""
     return sorted(path.stem for path in FOLDER.glob(f"{prefix}*.safetensors")) or ["no-folder"]
+
+
+def plan() -> Any:  # noqa: ANN401
+    """Return which inputs the recordings used: pictures, runs with their lengths, and what was asked and answered."""
+    return facts("inputs/plan") if (FOLDER / "inputs/plan.json").exists() else {"images": [], "ab": [], "video": {}}
+
+
+def frames_of(run: str, indices: Iterable[int] | None = None) -> list[str]:
+    """Return the names of frames of a run, all by default."""
+    return [f"{run}_{index:02d}" for index in (range(plan()["video"][run]) if indices is None else indices)]
 
 
 def pixels(name: str) -> np.ndarray:
@@ -113,7 +123,7 @@ def shifted_presence(model: Sa2VAModel, shift: float) -> Iterator[Sa2VAModel]:
 
 @dataclass(slots=True)
 class Comparison:
-    """Collects the largest deviation from the recording, and says which tensor exceeds its tolerance.
+    """Compares with a recording, says which tensor exceeds the tolerance, and prints every deviation (`pytest -s`).
 
     Attributes:
         recording: what is compared.
@@ -122,13 +132,11 @@ class Comparison:
 
     recording: str
     tolerance: float
-    largest: float = 0.0
 
     def near(self, what: str, ours: Tensor, theirs: Tensor, tolerance: float | None = None) -> None:
         assert ours.shape == theirs.shape, f"{self.recording}/{what}: {tuple(ours.shape)} != {tuple(theirs.shape)}"
         scale = max(1.0, theirs.abs().max().item())
         deviation = (ours.double() - theirs.double()).abs().max().item() / scale
-        self.largest = max(self.largest, deviation)
         print(f"{self.recording:<24}{what:<44}{deviation:.2e}")
         limit = self.tolerance if tolerance is None else tolerance
         assert deviation <= limit, f"{self.recording}/{what}: {deviation:.2e} > {limit:.0e}"

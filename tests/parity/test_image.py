@@ -10,7 +10,7 @@ from angiova.model.memory import pointers_of
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.processing import Sa2VAProcessor
 from angiova.model.segmenter import CandidateMasks, FrameFeatures, decode_candidates, encode_frames, without_memory
-from recorded import Comparison, facts, model_of, names, network, pixels, tensors, tolerance_of
+from recorded import Comparison, facts, model_of, names, network, pixels, plan, tensors, tolerance_of
 
 SLOW = [pytest.mark.slow]
 RECORDINGS = [pytest.param(name, marks=SLOW if "hieraL" in name else []) for name in names("image_")]
@@ -94,7 +94,7 @@ def test_language_model(case: Case) -> None:
 
 
 def test_next_token(case: Case) -> None:
-    question = facts("inputs/plan")["question"]
+    question = plan()["question"]
     batch = case.processor.prompts([case.image], [question], [0])
     assert torch.equal(batch["input_ids"], case.tensors["prompt_ids"])
     kept = ("input_ids", "attention_mask", "tiles", "tile_counts", "frame_of_sequence")

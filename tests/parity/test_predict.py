@@ -9,7 +9,7 @@ from torch import Tensor
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.processing import Batch, Sa2VAProcessor, standardise
 from angiova.model.tracking import RunFrame, choose_key_frames, track
-from recorded import Comparison, byte_tokenizer, facts, network, pixels, tensors
+from recorded import Comparison, byte_tokenizer, facts, frames_of, network, pixels, plan, tensors
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def near_states(kind: str, model: Sa2VAModel, states: Tensor) -> Comparison:
 @torch.no_grad()
 def test_image(model: Sa2VAModel, processor: Sa2VAProcessor) -> None:
     wanted, recorded = facts("predict_tiny")["image"], tensors("predict_tiny")
-    batch = processor.prompts([pixels("img_512x512")], [facts("inputs/plan")["question"]], [0])
+    batch = processor.prompts([pixels(plan()["ab"][0])], [plan()["question"]], [0])
     assert batch["input_ids"][0].tolist() == recorded["image_prompt_ids"].tolist()
     states = model.seg_states(**answered(processor, batch, wanted["prediction"]))
     near = near_states("image", model, states)
@@ -54,9 +54,9 @@ def test_image(model: Sa2VAModel, processor: Sa2VAProcessor) -> None:
 @torch.no_grad()
 def test_run(model: Sa2VAModel, processor: Sa2VAProcessor) -> None:
     wanted, recorded = facts("predict_tiny")["video"], tensors("predict_tiny")
-    images = [pixels(f"vid8_{index:02d}") for index in range(wanted["mask_shape"][1])]
+    images = [pixels(name) for name in frames_of(next(iter(plan()["video"])))]
     keys = choose_key_frames(len(images), model.config.key_frames, model.config.num_key_frames)
-    batch = processor.run_prompt([images[index] for index in keys], facts("inputs/plan")["question"])
+    batch = processor.run_prompt([images[index] for index in keys], plan()["question"])
     assert batch["input_ids"][0].tolist() == recorded["video_prompt_ids"].tolist()
     states = model.seg_states(**answered(processor, batch, wanted["prediction"]))
     near = near_states("video", model, states)

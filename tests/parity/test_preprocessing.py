@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from angiova.model.configuration import Sa2VAConfig, reference_settings
 from angiova.model.processing import Sa2VAProcessor
-from recorded import Comparison, facts, pixels, tensors
+from recorded import Comparison, facts, frames_of, pixels, plan, tensors
 
-IMAGES = ("img_512x512", "img_640x480", "img_1024x1024", "img_700x300")
+IMAGES = plan()["images"] or ["no-folder"]
 
 
 def processor(tokenizer: PreTrainedTokenizerFast, side_px: int = 1024, **changes: object) -> Sa2VAProcessor:
@@ -32,8 +33,10 @@ def test_tiles(name: str, tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_frames_of_a_run_are_one_tile_each(tokenizer: PreTrainedTokenizerFast) -> None:
-    wanted = facts("preprocess")["vid8"]
-    batch = processor(tokenizer).run_prompt([pixels(f"vid8_{i:02d}") for i in range(wanted["shape"][0])], "?")
+    run = next(name for name in plan()["video"] if name in facts("preprocess"))
+    wanted = facts("preprocess")[run]
+    names = frames_of(run, range(wanted["shape"][0]))
+    batch = processor(tokenizer).run_prompt([pixels(name) for name in names], "?")
     assert hashlib.sha256(batch["tiles"].numpy().tobytes()).hexdigest() == wanted["sha256_float32"]
 
 
@@ -47,14 +50,14 @@ def test_square_of_the_segmenter(name: str, side_px: int, tokenizer: PreTrainedT
     Comparison("preprocess", 1e-6).near(name, square[:, ::stride, ::stride], recorded)
 
 
-def test_our_own_statistics_are_exact_and_differ(tokenizer: PreTrainedTokenizerFast) -> None:
-    ours = processor(tokenizer, 512, pixel_statistics="exact").segmenter_pixels(pixels("img_512x512"))
+def test_our_own_statistics_are_exact_and_theirs_are_rounded(tokenizer: PreTrainedTokenizerFast) -> None:
+    image = np.random.default_rng(0).integers(0, 256, size=(512, 512, 3), dtype=np.uint8)
+    ours = processor(tokenizer, 512, pixel_statistics="exact").segmenter_pixels(image)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    image = torch.from_numpy(pixels("img_512x512")).float() / 255
-    torch.testing.assert_close(ours, ((image - mean) / std).permute(2, 0, 1), rtol=0, atol=1e-6)
-    theirs = tensors("preprocess")["img_512x512_sam512_sub16"]
-    assert 1e-3 < (ours[:, ::16, ::16] - theirs).abs().max() < 0.1
-
-
-def test_we_see_a_square_angiogram_as_one_tile_by_default(tokenizer: PreTrainedTokenizerFast) -> None:
-    assert len(Sa2VAProcessor(tokenizer, Sa2VAConfig()).tiles(pixels("img_1024x1024"))) == 1
+    expected = ((torch.from_numpy(image).float() / 255 - mean) / std).permute(2, 0, 1)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
+    theirs = processor(tokenizer, 512).segmenter_pixels(image)
+    used = facts("preprocess")
+    mean, std = torch.tensor(used["sam_mean_used"]), torch.tensor(used["sam_std_used"])
+    expected = ((torch.from_numpy(image).float() / 255 - mean) / std).permute(2, 0, 1)
+    torch.testing.assert_close(theirs, expected, rtol=0, atol=1e-6)

@@ -20,6 +20,7 @@ from recorded import (
     Comparison,
     byte_tokenizer,
     facts,
+    frames_of,
     model_of,
     names,
     network,
@@ -29,8 +30,10 @@ from recorded import (
     tolerance_of,
 )
 
-RECORDINGS = [pytest.param(name, marks=[pytest.mark.slow] if "hieraL" in name else []) for name in names("video_")]
-WITHOUT_ROUNDING = [name for name in names("video_") if name in ("no-folder", "video_tiny_natural_b")]
+# The others show what these do not: objects present everywhere or in part, a full memory, Hiera-L.
+QUICK = ("no-folder", "video_tiny_3frames", "video_tiny_natural_b")
+RECORDINGS = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in names("video_")]
+WITHOUT_ROUNDING = names("video_tiny_natural")[-1:]
 
 
 @dataclass
@@ -67,8 +70,8 @@ def listening(segmenter: torch.nn.Module) -> Iterator[Heard]:
 
 def run(recording: str, precision: MemoryPrecision) -> tuple[list[FrameMasks], Heard]:
     model, described = network(model_of(recording)), facts(recording)
-    name = described["frames"].split("_")[0]
-    images = [pixels(f"{name}_{index:02d}") for index in range(described["n_frames"])]
+    run_name = described["frames"].split("_")[0]
+    images = [pixels(name) for name in frames_of(run_name, range(described["n_frames"]))]
     model.config.memory_precision = precision
     prompt = tensors(recording)["seg_embed"].unsqueeze(0)
     with torch.no_grad(), shifted_presence(model, described["added_to_object_score_bias"]):
@@ -113,6 +116,7 @@ def test_final_masks(recording: str) -> None:
     Comparison(recording, tolerance_of(recording)).mask("masks", logits, tensors(recording)["final_mask_packbits"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recording", WITHOUT_ROUNDING)
 def test_our_own_memory_is_not_rounded(recording: str) -> None:
     masks, heard = run(recording, "as_computed")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from angiova.model.convert.names import to_released
-from recorded import facts, network, official_weights
+from recorded import FOLDER, facts, network, official_weights
 
 
-@pytest.mark.parametrize("short", ["tiny", "hieraL"])
+def test_the_folder_is_whole() -> None:
+    for name, (size, digest) in facts("manifest")["files"].items():
+        content = (FOLDER / name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (size, digest), name
+
+
+@pytest.mark.parametrize("short", ["tiny", pytest.param("hieraL", marks=pytest.mark.slow)])
 def test_check_sums(short: str) -> None:
     wanted = facts(f"weights_check_{short}")
     weights = official_weights(next(key for key in facts("configs") if key.split("_")[0] == short))

@@ -116,14 +116,15 @@ class Sa2VAProcessor:
         """Return the place of an image in a text: one block for all its tiles."""
         return IMG_START + IMG_CONTEXT * (num_tiles * self.config.tokens_per_tile) + IMG_END + "\n"
 
-    def _render_question(self, content: str) -> str:
+    def question(self, content: str) -> str:
+        """Return the text of a user's turn, up to where the answer begins."""
         text: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         return text
 
     def _questions(self, contents: Sequence[str]) -> dict[str, Tensor]:
-        ids = [self._encode(self._render_question(content)) for content in contents]
+        ids = [self._encode(self.question(content)) for content in contents]
         return {
             "input_ids": _pad(ids, self.pad_token_id, left=True),
             "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=True),
@@ -144,7 +145,7 @@ class Sa2VAProcessor:
         ids: list[int] = []
         labels: list[int] = []
         for index, turn in enumerate(turns):
-            question = self._encode(self._render_question((head if index == 0 else "") + turn.question.strip()))
+            question = self._encode(self.question((head if index == 0 else "") + turn.question.strip()))
             answer = self._encode(turn.answer + IM_END)
             separator = self._encode("\n")
             ids += question + answer + separator
