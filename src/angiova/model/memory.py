@@ -70,6 +70,22 @@ class MemoryBank:
         return replace(self, recent=recent, pointers=pointers | {frame: memory.pointers_NP})
 
 
+def check_memory(sam: Sam2VideoModel) -> None:
+    """Refuse a segmenter that cannot track.
+
+    Raises:
+        ModelError: its memory has a width that transformers' memory attention does not take.
+    """
+    # Sam2VideoMemoryAttentionLayer builds its keys for 64 channels whatever the configuration says (5.17 to 5.23).
+    needed = sam.memory_attention.layers[0].cross_attn_image.kv_in_dim
+    if sam.mem_dim != needed:
+        raise ModelError(
+            f"the memory has {sam.mem_dim} channels, its attention takes {needed}",
+            where="segmenter_config.memory_encoder_output_channels",
+            remedy=f"make the model with {needed}",
+        )
+
+
 def pointers_of(sam: Sam2VideoModel, decoded: DecodedMasks) -> Tensor:
     """Return the pointers (N, P) of decoded objects; one judged absent has SAM2's "no object" pointer instead."""
     present_N1 = decoded.presence_N.unsqueeze(1) > 0
@@ -122,11 +138,7 @@ def recall(sam: Sam2VideoModel, features: FrameFeatures, bank: MemoryBank, frame
         bank: what is remembered of the run; at least one conditioning frame.
         frame: index of the frame.
         ahead: whether pointers of conditioning frames that lie ahead are used too; their features always are.
-
-    Raises:
-        ModelError: the segmenter's memory has a width that transformers' memory attention cannot take.
     """
-    _check_width(sam)
     seen = list(_features_of(sam, bank, frame))
     pointers_MNC, pointer_positions_MNC = _pointers_of(sam, bank, frame, ahead)
     attended_1NKC = sam.memory_attention(
@@ -184,14 +196,3 @@ def _pointers_of(sam: Sam2VideoModel, bank: MemoryBank, frame: int, ahead: bool)
 def _as_sequence(maps_NCHW: Tensor) -> Tensor:
     """Return maps as tokens, shape (H x W, N, C)."""
     return maps_NCHW.flatten(2).permute(2, 0, 1)
-
-
-def _check_width(sam: Sam2VideoModel) -> None:
-    # Sam2VideoMemoryAttentionLayer builds its keys for 64 channels whatever the configuration says (5.17 to 5.23).
-    needed = sam.memory_attention.layers[0].cross_attn_image.kv_in_dim
-    if sam.mem_dim != needed:
-        raise ModelError(
-            f"the memory has {sam.mem_dim} channels, its attention takes {needed}",
-            where="segmenter_config.memory_encoder_output_channels",
-            remedy=f"make the model with {needed}",
-        )

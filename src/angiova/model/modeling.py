@@ -85,7 +85,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         if labels is not None:
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
-            measured |= self._mask_losses(decoded, masks, states_BLH)
+            measured |= losses.mask_losses(decoded, masks, states_BLH)
         return Sa2VAOutput(losses=measured, masks=decoded)
 
     def encode_frames(self, segmenter_pixels_F3SS: Tensor, images: list[Tensor]) -> EncodedFrames:
@@ -269,35 +269,6 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             return losses.zero_loss(states_BLH)
         logits_KV = self.vlm.lm_head(states_BLH[:, :-1][supervised_BL])
         return losses.language_loss(logits_KV, next_BL[supervised_BL])
-
-    def _mask_losses(self, output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
-        num_objects = 0 if output is None else len(output.presence_N)
-        if num_objects != len(targets):
-            raise ModelError(
-                f"{num_objects} [SEG] tokens, but {len(targets)} target masks",
-                remedy="a truncated sequence loses masks; raise the maximal length",
-            )
-        if output is None:
-            return {name: losses.zero_loss(anchor) for name in ("mask", "dice", "presence", "coarse")}
-        present_N = torch.stack([target.any() for target in targets])
-        mask_N, dice_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(3))
-        for group in output.groups:
-            targets_GHW = torch.stack([targets[index] for index in group.objects_G.tolist()])
-            coarse_Ghw = output.coarse_N1hw[group.objects_G, 0]
-            small_Ghw = losses.coarse_targets(targets_GHW, (coarse_Ghw.shape[-2], coarse_Ghw.shape[-1]))
-            mask_N = mask_N.index_put((group.objects_G,), losses.mask_loss(group.logits_GHW, targets_GHW))
-            dice_N = dice_N.index_put((group.objects_G,), losses.dice_loss(group.logits_GHW, targets_GHW))
-            coarse_N = coarse_N.index_put(
-                (group.objects_G,),
-                losses.mask_loss(coarse_Ghw, small_Ghw)
-                + losses.dice_loss(coarse_Ghw, small_Ghw) * present_N[group.objects_G],
-            )
-        return {
-            "mask": mask_N.mean(),
-            "dice": losses.mean_where(dice_N, present_N),
-            "presence": losses.presence_loss(output.presence_N, present_N),
-            "coarse": coarse_N.mean(),
-        }
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise the bridge and the refiner; the sub-models initialise themselves."""

@@ -12,7 +12,7 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from angiova.errors import ModelError
 from angiova.model.configuration import KeyFrames
-from angiova.model.memory import Memory, MemoryBank, recall, remember, remember_mask
+from angiova.model.memory import Memory, MemoryBank, check_memory, recall, remember, remember_mask
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.outputs import EncodedFrames
 from angiova.model.segmenter import DecodedMasks, FrameFeatures, decode_candidates, decode_objects, encode_frames
@@ -86,14 +86,14 @@ def track(
 
     Args:
         model: the model.
-        frames: the run; an item is asked for when its turn comes, key frames twice, so it may be made lazily.
+        frames: the run; each item is asked for once, key frames first, so it may be made lazily.
         prompts_NP: language prompts, `model.bridge(model.seg_states(...))`.
         order: see `TrackOrder`; the configuration's by default.
         key_frames: indices of the frames to decode with the prompts; chosen by the configuration by default.
         tracker: an untouched SAM2 that tracks in the order `KEY_FRAMES`; the model's own segmenter by default.
 
     Raises:
-        ModelError: a key frame is not in the run, or there is none.
+        ModelError: a key frame is not in the run, or there is none, or the segmenter cannot track.
     """
     order = TrackOrder(model.config.track_order) if order is None else order
     if order is TrackOrder.INDEPENDENT:
@@ -101,6 +101,7 @@ def track(
             yield _decode_with_prompts(model, _encode(model, model.segmenter, frames[index]), index, prompts_NP)[0]
         return
     follower = _Follower(model, model.segmenter if tracker is None else tracker, order)
+    check_memory(follower.sam)
     held: dict[int, FrameMasks] = {}
     bank = MemoryBank.empty(follower.sam, len(frames))
     for index in _checked(model, len(frames), key_frames):
