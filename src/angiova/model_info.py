@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from angiova.errors import ModelError
-from angiova.model.opening import checkpoint_folder
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.convert.folders import Layout, layout_of, open_ours, open_released, read_tokenizer
 from angiova.model.convert.names import links_of
 from angiova.model.convert.sources import Linked, Source, Spec
 from angiova.model.modeling import Sa2VAModel
+from angiova.model.opening import checkpoint_folder
 from angiova.model.parts import parts_of
 from angiova.model.presets import PRESETS, preset_config
 from angiova.run_record import RUN_NAME, read_run

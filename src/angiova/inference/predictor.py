@@ -30,7 +30,7 @@ class MaskAnswer:
     """One mask of an answer.
 
     Attributes:
-        mask_HW: the mask at image resolution; empty when the object is judged absent.
+        mask_HW: the mask at image resolution; empty when the object is judged absent and the model gates by presence.
         presence: probability that the object is in the frame.
     """
 
@@ -114,7 +114,7 @@ class Predictor:
         if generation.masks is not None:
             presence = generation.masks.presence_N.float().sigmoid().tolist()
             for logits_HW, probability in zip(generation.masks.logits_of(), presence, strict=True):
-                is_there = probability >= PRESENCE_THRESHOLD
+                is_there = probability >= PRESENCE_THRESHOLD or not self.model.config.presence_gate
                 mask_HW = (logits_HW > self._cut).cpu().numpy()
                 masks.append(MaskAnswer(mask_HW if is_there else np.zeros_like(mask_HW), probability))
         ends = np.cumsum(generation.num_masks_B).tolist()

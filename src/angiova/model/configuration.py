@@ -9,6 +9,11 @@ from transformers.models.internvl.configuration_internvl import InternVLConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig, Sam2VideoMaskDecoderConfig
 
 MaskSelection = Literal["single", "best_iou"]
+PixelStatistics = Literal["exact", "bf16"]
+Upsampling = Literal["once", "twice"]
+MemoryPrecision = Literal["as_computed", "bf16"]
+KeyFrames = Literal["spread", "first"]
+TrackOrderName = Literal["independent", "reference", "key_frames"]
 
 
 class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -23,6 +28,15 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
             reference's behaviour.
         mask_selection: `"single"` uses SAM2's single-mask token; `"best_iou"` picks among its three multi-mask
             tokens by predicted IoU, as the reference does.
+        max_tiles: most tiles that the vision-language model sees of an image, the thumbnail not counted.
+        pixel_statistics: mean and standard deviation of SAM2's input, exact or rounded to bfloat16.
+        upsampling: whether low-resolution masks go to image size at `"once"`, or `"twice"`, over SAM2's input size.
+            Without meaning when there is a refiner.
+        presence_gate: whether a mask is emptied where the presence score says that its object is absent.
+        memory_precision: precision in which tracking keeps memory features.
+        key_frames: which frames of a run the language model sees.
+        num_key_frames: how many of them, at most.
+        track_order: how masks are carried through a run; see `angiova.model.tracking.TrackOrder`.
     """
 
     model_type = "angiova_sa2va"
@@ -34,6 +48,14 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
     tile_px: int = 448
     refiner_width: int | None = None
     mask_selection: MaskSelection = "single"
+    max_tiles: int = 1
+    pixel_statistics: PixelStatistics = "exact"
+    upsampling: Upsampling = "once"
+    presence_gate: bool = True
+    memory_precision: MemoryPrecision = "as_computed"
+    key_frames: KeyFrames = "spread"
+    num_key_frames: int = 5
+    track_order: TrackOrderName = "key_frames"
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401
@@ -63,6 +85,25 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
         vision = self.vlm_config.vision_config  # type: ignore[union-attr]
         side = (self.tile_px // vision.patch_size[0]) * self.vlm_config.downsample_ratio  # type: ignore[union-attr]
         return int(side) ** 2
+
+
+def reference_settings() -> dict[str, Any]:
+    """Return the fields of `Sa2VAConfig` that make it the released inference code's; docs/explanation/parity.md.
+
+    The reference *trains* with exact pixel statistics and rounds them only when it predicts.
+    """
+    return {
+        "refiner_width": None,
+        "mask_selection": "best_iou",
+        "max_tiles": 12,
+        "pixel_statistics": "bf16",
+        "upsampling": "twice",
+        "presence_gate": False,
+        "memory_precision": "bf16",
+        "key_frames": "first",
+        "num_key_frames": 5,
+        "track_order": "reference",
+    }
 
 
 def _segmenter_config(value: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:

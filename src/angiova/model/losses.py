@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from angiova.errors import ModelError
+from angiova.model.outputs import MaskOutput
+
 
 def language_loss(logits_KV: Tensor, labels_K: Tensor) -> Tensor:
     """Return the mean cross-entropy in nats of K supervised tokens over a vocabulary of V."""
@@ -30,6 +33,44 @@ def dice_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
     overlap = (probabilities * targets).sum(dim=(-2, -1))
     total = probabilities.sum(dim=(-2, -1)) + targets.sum(dim=(-2, -1))
     return 1 - (2 * overlap + 1) / (total + 1)
+
+
+def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
+    """Return the losses of N masks by name: `mask`, `dice`, `presence`, `coarse`.
+
+    Args:
+        output: the decoded masks; None when there are none.
+        targets: the target of each mask, shape (H, W) each.
+        anchor: any tensor of the graph, for batches without masks.
+
+    Raises:
+        ModelError: there are not as many targets as masks.
+    """
+    num_objects = 0 if output is None else len(output.presence_N)
+    if num_objects != len(targets):
+        raise ModelError(
+            f"{num_objects} [SEG] tokens, but {len(targets)} target masks",
+            remedy="a truncated sequence loses masks; raise the maximal length",
+        )
+    if output is None:
+        return {name: zero_loss(anchor) for name in ("mask", "dice", "presence", "coarse")}
+    present_N = torch.stack([target.any() for target in targets])
+    mask_N, dice_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(3))
+    for group in output.groups:
+        members = (group.objects_G,)
+        targets_GHW = torch.stack([targets[index] for index in group.objects_G.tolist()])
+        coarse_Ghw = output.coarse_N1hw[group.objects_G, 0]
+        small_Ghw = coarse_targets(targets_GHW, (coarse_Ghw.shape[-2], coarse_Ghw.shape[-1]))
+        coarse_dice_G = dice_loss(coarse_Ghw, small_Ghw) * present_N[group.objects_G]
+        mask_N = mask_N.index_put(members, mask_loss(group.logits_GHW, targets_GHW))
+        dice_N = dice_N.index_put(members, dice_loss(group.logits_GHW, targets_GHW))
+        coarse_N = coarse_N.index_put(members, mask_loss(coarse_Ghw, small_Ghw) + coarse_dice_G)
+    return {
+        "mask": mask_N.mean(),
+        "dice": mean_where(dice_N, present_N),
+        "presence": presence_loss(output.presence_N, present_N),
+        "coarse": coarse_N.mean(),
+    }
 
 
 def presence_loss(presence_N: Tensor, present_N: Tensor) -> Tensor:

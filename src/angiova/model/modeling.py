@@ -21,7 +21,7 @@ from angiova.model.configuration import Sa2VAConfig
 from angiova.model.initialisation import initialise
 from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput
 from angiova.model.refiner import FrameDetail, Refiner
-from angiova.model.segmenter import decode_objects, encode_frames
+from angiova.model.segmenter import DecodedMasks, decode_objects, encode_frames
 
 IGNORED_LABEL = -100
 # An untrained model may answer with dozens of `[SEG]` tokens; decoding in parts bounds the memory they take.
@@ -75,7 +75,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             masks: the target of each `[SEG]` in order, shape (H, W) each.
         """
         states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
-        is_seg_BL = (input_ids == self.config.seg_token_id) & attention_mask.bool()
+        is_seg_BL = self._is_seg(input_ids, attention_mask)
         decoded = None
         if is_seg_BL.any():
             frames = self.encode_frames(segmenter_pixels, images)
@@ -85,7 +85,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         if labels is not None:
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
-            measured |= self._mask_losses(decoded, masks, states_BLH)
+            measured |= losses.mask_losses(decoded, masks, states_BLH)
         return Sa2VAOutput(losses=measured, masks=decoded)
 
     def encode_frames(self, segmenter_pixels_F3SS: Tensor, images: list[Tensor]) -> EncodedFrames:
@@ -109,23 +109,35 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             frame_of_object_N: which frame each object belongs to.
         """
         prompts_NP = self.bridge(states_NH)
-        decoded = decode_objects(
-            self.segmenter, frames.features.select(frame_of_object_N), prompts_NP, self.config.mask_selection
-        )
+        features = frames.features.select(frame_of_object_N)
+        decoded = decode_objects(self.segmenter, features, prompts_NP, self.config.mask_selection)
+        return self.finish_masks(frames, decoded, frame_of_object_N)
+
+    def finish_masks(self, frames: EncodedFrames, decoded: DecodedMasks, frame_of_object_N: Tensor) -> MaskOutput:
+        """Bring SAM2's low-resolution masks of N objects to the resolution of their images.
+
+        They are refined if there is a refiner and `frames` has its detail, upsampled otherwise.
+        """
         frame_of_object = frame_of_object_N.tolist()
         groups, presence_N = [], decoded.presence_N
         for members in _groups_of([frames.sizes[frame] for frame in frame_of_object]):
-            objects_G = torch.tensor(members, device=prompts_NP.device)
+            objects_G = torch.tensor(members, device=frame_of_object_N.device)
             coarse_G1hw = decoded.logits_N1hw[objects_G]
-            if self.refiner is None:
-                size = frames.sizes[frame_of_object[members[0]]]
-                logits_GHW = nn.functional.interpolate(coarse_G1hw, size=size, mode="bilinear").squeeze(1)
+            if self.refiner is None or not frames.detail:
+                logits_GHW = self._upsample(coarse_G1hw, frames.sizes[frame_of_object[members[0]]])
             else:
                 tokens_GC, frame_of_member = decoded.tokens_NC[objects_G], [frame_of_object[i] for i in members]
                 logits_GHW, evidence_G = self._refine(frames, frame_of_member, tokens_GC, coarse_G1hw)
                 presence_N = presence_N.index_add(0, objects_G, evidence_G.to(presence_N.dtype))
             groups.append(MaskGroup(objects_G, logits_GHW))
         return MaskOutput(groups, decoded.logits_N1hw, presence_N, decoded.predicted_iou_N)
+
+    def _upsample(self, coarse_G1hw: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return logits (G, H, W); `"twice"` goes over SAM2's input size, as the reference does."""
+        steps = [size] if self.config.upsampling == "once" else [(self.config.segmenter_px,) * 2, size]
+        for step in steps:
+            coarse_G1hw = nn.functional.interpolate(coarse_G1hw, size=step, mode="bilinear", align_corners=False)
+        return coarse_G1hw.squeeze(1)
 
     def _refine(
         self, frames: EncodedFrames, frame_of_object: Sequence[int], tokens_GC: Tensor, coarse_G1hw: Tensor
@@ -179,7 +191,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         answer_mask_BK = _until_first(answers_BK, eos_token_id)
         ids_BL = torch.cat([input_ids, answers_BK], dim=1)
         mask_BL = torch.cat([attention_mask, answer_mask_BK.to(attention_mask.dtype)], dim=1)
-        is_seg_BL = (ids_BL == self.config.seg_token_id) & mask_BL.bool()
+        is_seg_BL = self._is_seg(ids_BL, mask_BL)
         masks = None
         if is_seg_BL.any():
             states_BLH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)
@@ -197,10 +209,29 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]
         return Sa2VAGeneration(kept, masks, is_seg_BL.sum(dim=1).tolist())
 
+    def seg_states(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        tiles: Tensor,
+        tile_counts: Sequence[int],
+        frame_of_sequence: Tensor,
+    ) -> Tensor:
+        """Return the states (N, H) of all `[SEG]` tokens of B texts, in order; see `forward` for the shapes.
+
+        For a question about a run the key frames count as the tiles of one image.
+        """
+        states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
+        return states_BLH[self._is_seg(input_ids, attention_mask)]
+
     def language_loss(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats of the labelled tokens of texts without images, (B, L) each."""
         embeds_BLH = self.vlm.get_input_embeddings()(input_ids)
         return self._language_loss(self._run_language_model(embeds_BLH, attention_mask), labels)
+
+    def _is_seg(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        is_seg_BL: Tensor = (input_ids == self.config.seg_token_id) & attention_mask.bool()
+        return is_seg_BL
 
     def _language_states(
         self,
@@ -246,35 +277,6 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             return losses.zero_loss(states_BLH)
         logits_KV = self.vlm.lm_head(states_BLH[:, :-1][supervised_BL])
         return losses.language_loss(logits_KV, next_BL[supervised_BL])
-
-    def _mask_losses(self, output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
-        num_objects = 0 if output is None else len(output.presence_N)
-        if num_objects != len(targets):
-            raise ModelError(
-                f"{num_objects} [SEG] tokens, but {len(targets)} target masks",
-                remedy="a truncated sequence loses masks; raise the maximal length",
-            )
-        if output is None:
-            return {name: losses.zero_loss(anchor) for name in ("mask", "dice", "presence", "coarse")}
-        present_N = torch.stack([target.any() for target in targets])
-        mask_N, dice_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(3))
-        for group in output.groups:
-            targets_GHW = torch.stack([targets[index] for index in group.objects_G.tolist()])
-            coarse_Ghw = output.coarse_N1hw[group.objects_G, 0]
-            small_Ghw = losses.coarse_targets(targets_GHW, (coarse_Ghw.shape[-2], coarse_Ghw.shape[-1]))
-            mask_N = mask_N.index_put((group.objects_G,), losses.mask_loss(group.logits_GHW, targets_GHW))
-            dice_N = dice_N.index_put((group.objects_G,), losses.dice_loss(group.logits_GHW, targets_GHW))
-            coarse_N = coarse_N.index_put(
-                (group.objects_G,),
-                losses.mask_loss(coarse_Ghw, small_Ghw)
-                + losses.dice_loss(coarse_Ghw, small_Ghw) * present_N[group.objects_G],
-            )
-        return {
-            "mask": mask_N.mean(),
-            "dice": losses.mean_where(dice_N, present_N),
-            "presence": losses.presence_loss(output.presence_N, present_N),
-            "coarse": coarse_N.mean(),
-        }
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise the bridge and the refiner; the sub-models initialise themselves."""

@@ -7,22 +7,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from angiova.data.dataset import Example
-from angiova.data.pixels import GreyImage
+from angiova.data.pixels import to_grey
 from angiova.data.prompts import Turn
-from angiova.model.configuration import Sa2VAConfig
+from angiova.model.configuration import PixelStatistics, Sa2VAConfig
 from angiova.model.modeling import IGNORED_LABEL
+from angiova.model.tiling import cut_tiles, resize_to
 from angiova.model.tokenizer import IM_END, IMG_CONTEXT, IMG_END, IMG_START
 
-IMAGENET_MEAN: Final = np.array([0.485, 0.456, 0.406], dtype=np.float32)
-IMAGENET_STD: Final = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 Batch = dict[str, Any]
+Pixels = npt.NDArray[np.uint8]
 
 
 class Sa2VAProcessor:
@@ -35,7 +38,6 @@ class Sa2VAProcessor:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: Sa2VAConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
-        self._image_block = IMG_START + IMG_CONTEXT * config.tokens_per_tile + IMG_END + "\n"
 
     @classmethod
     def from_pretrained(cls, folder: Path, config: Sa2VAConfig) -> Sa2VAProcessor:
@@ -55,7 +57,8 @@ class Sa2VAProcessor:
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys."""
         batch = self._frames([example.image_HW for example in examples])
-        batch |= self._dialogues([example.turns for example in examples], with_image=True)
+        heads = [self.image_block(count) for count in batch["tile_counts"]]
+        batch |= self.dialogues([example.turns for example in examples], heads)
         batch |= {
             "frame_of_sequence": torch.arange(len(examples)),
             "masks": [torch.from_numpy(mask) for example in examples for mask in example.masks],
@@ -64,18 +67,41 @@ class Sa2VAProcessor:
 
     def collate_text(self, texts: Sequence[Sequence[Turn]]) -> dict[str, Tensor]:
         """Make a batch of dialogues without images: `input_ids`, `attention_mask` and `labels`, each (B, L)."""
-        return self._dialogues(texts, with_image=False)
+        return self.dialogues(texts, [""] * len(texts))
 
-    def prompts(self, images: Sequence[GreyImage], questions: Sequence[str], frame_of_question: Sequence[int]) -> Batch:
-        """Make an inference batch of questions about images; sequences are padded on the left."""
-        ids = [self._encode(self._render_question(question, first=True)) for question in questions]
+    def prompts(self, images: Sequence[Pixels], questions: Sequence[str], frame_of_question: Sequence[int]) -> Batch:
+        """Make an inference batch of questions about images; sequences are padded on the left.
+
+        Args:
+            images: 8-bit images, grey (H, W) or colour (H, W, 3).
+            questions: what to ask.
+            frame_of_question: which image each question is about.
+        """
         batch = self._frames(images)
-        batch |= {
-            "input_ids": _pad(ids, self.pad_token_id, left=True),
-            "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=True),
-            "frame_of_sequence": torch.tensor(list(frame_of_question)),
-        }
+        heads = [self.image_block(batch["tile_counts"][frame]) for frame in frame_of_question]
+        batch |= self._questions([head + text.strip() for head, text in zip(heads, questions, strict=True)])
+        batch["frame_of_sequence"] = torch.tensor(list(frame_of_question))
         return batch
+
+    def run_prompt(self, key_images: Sequence[Pixels], question: str) -> Batch:
+        """Make the inputs of one question about a whole run, of which the language model sees the key frames.
+
+        The result suits `Sa2VAModel.seg_states`: the key frames count as the tiles of one image, one tile each.
+        """
+        batch = self._questions([self.image_block(1) * len(key_images) + question.strip()])
+        tiles = torch.cat([self.tiles(image, max_tiles=1) for image in key_images])
+        return batch | {"tiles": tiles, "tile_counts": [len(key_images)], "frame_of_sequence": torch.tensor([0])}
+
+    def tiles(self, image: Pixels, max_tiles: int | None = None) -> Tensor:
+        """Return the tiles of an image for the vision-language model, shape (T, 3, t, t); at most the configured."""
+        most = self.config.max_tiles if max_tiles is None else max_tiles
+        parts = cut_tiles(Image.fromarray(image), self.config.tile_px, most)
+        return torch.stack([_normalise(part, "exact") for part in parts])
+
+    def segmenter_pixels(self, image: Pixels) -> Tensor:
+        """Return an image for SAM2, shape (3, S, S); the aspect ratio is not kept, as SAM2 does."""
+        side_px = self.config.segmenter_px
+        return _normalise(resize_to(Image.fromarray(image), (side_px, side_px)), self.config.pixel_statistics)
 
     def words(self, token_ids: Sequence[int]) -> str:
         """Return the text of an answer, `[SEG]` tokens kept, end token dropped."""
@@ -86,54 +112,69 @@ class Sa2VAProcessor:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
         return ids
 
-    def _render_question(self, question: str, first: bool) -> str:
-        content = (self._image_block if first else "") + question.strip()
+    def image_block(self, num_tiles: int) -> str:
+        """Return the place of an image in a text: one block for all its tiles."""
+        return IMG_START + IMG_CONTEXT * (num_tiles * self.config.tokens_per_tile) + IMG_END + "\n"
+
+    def question(self, content: str) -> str:
+        """Return the text of a user's turn, up to where the answer begins."""
         text: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         return text
 
-    def _dialogues(self, texts: Sequence[Sequence[Turn]], with_image: bool) -> dict[str, Tensor]:
-        ids, labels = zip(*(self._encode_dialogue(turns, with_image) for turns in texts), strict=True)
+    def _questions(self, contents: Sequence[str]) -> dict[str, Tensor]:
+        ids = [self._encode(self.question(content)) for content in contents]
+        return {
+            "input_ids": _pad(ids, self.pad_token_id, left=True),
+            "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=True),
+        }
+
+    def dialogues(self, texts: Sequence[Sequence[Turn]], heads: Sequence[str]) -> dict[str, Tensor]:
+        """Encode dialogues; `heads` stand before the first question of each."""
+        encoded = (self._encode_dialogue(turns, head) for turns, head in zip(texts, heads, strict=True))
+        ids, labels = zip(*encoded, strict=True)
         return {
             "input_ids": _pad(ids, self.pad_token_id, left=False),
             "attention_mask": _pad([[1] * len(row) for row in ids], 0, left=False),
             "labels": _pad(labels, IGNORED_LABEL, left=False),
         }
 
-    def _encode_dialogue(self, turns: Sequence[Turn], with_image: bool) -> tuple[list[int], list[int]]:
+    def _encode_dialogue(self, turns: Sequence[Turn], head: str) -> tuple[list[int], list[int]]:
         """Return token ids and labels; answers and their end token are supervised, nothing else."""
         ids: list[int] = []
         labels: list[int] = []
         for index, turn in enumerate(turns):
-            question = self._encode(self._render_question(turn.question, first=with_image and index == 0))
+            question = self._encode(self.question((head if index == 0 else "") + turn.question.strip()))
             answer = self._encode(turn.answer + IM_END)
             separator = self._encode("\n")
             ids += question + answer + separator
             labels += [IGNORED_LABEL] * len(question) + answer + [IGNORED_LABEL] * len(separator)
         return ids, labels
 
-    def _frames(self, images: Sequence[GreyImage]) -> Batch:
+    def _frames(self, images: Sequence[Pixels]) -> Batch:
+        tiles = [self.tiles(image) for image in images]
         return {
-            "tiles": torch.stack([_square(image, self.config.tile_px) for image in images]),
-            "tile_counts": [1] * len(images),
-            "segmenter_pixels": torch.stack([_square(image, self.config.segmenter_px) for image in images]),
-            "images": [_standardise(image) for image in images],
+            "tiles": torch.cat(tiles),
+            "tile_counts": [len(parts) for parts in tiles],
+            "segmenter_pixels": torch.stack([self.segmenter_pixels(image) for image in images]),
+            "images": [standardise(image) for image in images],
         }
 
 
-def _square(image_HW: GreyImage, side_px: int) -> Tensor:
-    """Resize to a square (aspect ratio not kept, as SAM2 does) and normalise with ImageNet's statistics: (3, S, S)."""
-    image = Image.fromarray(image_HW)
-    if image.size != (side_px, side_px):
-        image = image.resize((side_px, side_px), Image.Resampling.BICUBIC)
-    grey = np.asarray(image, dtype=np.float32) / np.float32(255)
-    return torch.from_numpy((grey[None] - IMAGENET_MEAN[:, None, None]) / IMAGENET_STD[:, None, None])
+def _normalise(image: Image.Image, statistics: PixelStatistics) -> Tensor:
+    """Return (value / 255 - mean) / standard deviation with ImageNet's statistics, shape (3, H, W)."""
+    mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    if statistics == "bf16":
+        mean_311, std_311 = mean_311.bfloat16().float(), std_311.bfloat16().float()
+    values = torch.from_numpy(np.array(image))
+    values_CHW = values.unsqueeze(0) if values.ndim == 2 else values.permute(2, 0, 1)
+    return ((values_CHW.float().div(255) - mean_311) / std_311).contiguous()
 
 
-def _standardise(image_HW: GreyImage) -> Tensor:
-    """Return the image with mean 0 and standard deviation 1, shape (1, H, W): exposure varies between laboratories."""
-    values = image_HW.astype(np.float32)
+def standardise(image: Pixels) -> Tensor:
+    """Return the grey image with mean 0 and standard deviation 1, (1, H, W): exposure varies between laboratories."""
+    values = to_grey(image).astype(np.float32)
     return torch.from_numpy((values - values.mean()) / (values.std() + 1.0))[None]
 
 

@@ -1,0 +1,198 @@
+"""Masks through a run: each frame on its own, the reference's order, or from key frames through SAM2's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
+
+from angiova.errors import ModelError
+from angiova.model.configuration import KeyFrames
+from angiova.model.memory import Memory, MemoryBank, check_memory, recall, remember, remember_mask
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.outputs import EncodedFrames
+from angiova.model.segmenter import DecodedMasks, FrameFeatures, decode_candidates, decode_objects, encode_frames
+
+
+class TrackOrder(StrEnum):
+    """How masks are carried through a run.
+
+    Attributes:
+        INDEPENDENT: every frame is decoded with the language prompt, as in training; no memory.
+        REFERENCE: key frames are decoded so and remembered as decoded; the others are tracked without the prompt.
+        KEY_FRAMES: key frames are decoded so, and their masks are given to the tracker as a person's would be
+            (Sa2VA-i, arXiv 2509.19082), so that the memory sees what SAM2 trained it for.
+    """
+
+    INDEPENDENT = "independent"
+    REFERENCE = "reference"
+    KEY_FRAMES = "key_frames"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFrame:
+    """One frame of a run, ready for the model.
+
+    Attributes:
+        pixels_3SS: the frame for SAM2.
+        image_1HW: the frame at its own resolution, standardised grey.
+    """
+
+    pixels_3SS: Tensor
+    image_1HW: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMasks:
+    """The masks of N objects in one frame.
+
+    Attributes:
+        frame: index of the frame in its run.
+        logits_NHW: final logits at image resolution.
+        decoded: SAM2's low-resolution masks with their scores.
+        memory: what the run remembers of the frame; None without memory.
+    """
+
+    frame: int
+    logits_NHW: Tensor
+    decoded: DecodedMasks
+    memory: Memory | None
+
+
+def choose_key_frames(num_frames: int, how: KeyFrames, wanted: int) -> list[int]:
+    """Return at most `wanted` frame indices: the first ones, or the middles of equal parts of the run."""
+    count = min(wanted, num_frames)
+    if how == "first":
+        return list(range(count))
+    return [(2 * part + 1) * num_frames // (2 * count) for part in range(count)]
+
+
+def track(
+    model: Sa2VAModel,
+    frames: Sequence[RunFrame],
+    prompts_NP: Tensor,
+    order: TrackOrder | None = None,
+    key_frames: Sequence[int] | None = None,
+    tracker: Sam2VideoModel | None = None,
+) -> Iterator[FrameMasks]:
+    """Yield the masks of N objects in every frame of a run, in the order of time.
+
+    Each key frame's final logits are held until its turn; beside them the memory is bounded by what SAM2 looks back
+    to. Frames ahead of the first key frame are tracked too: they see the key frames' memories, which lie ahead.
+
+    Args:
+        model: the model.
+        frames: the run; each item is asked for once, key frames first, so it may be made lazily.
+        prompts_NP: language prompts, `model.bridge(model.seg_states(...))`.
+        order: see `TrackOrder`; the configuration's by default.
+        key_frames: indices of the frames to decode with the prompts; chosen by the configuration by default.
+        tracker: an untouched SAM2 that tracks in the order `KEY_FRAMES`; the model's own segmenter by default.
+
+    Raises:
+        ModelError: a key frame is not in the run, or there is none, or the segmenter cannot track.
+    """
+    order = TrackOrder(model.config.track_order) if order is None else order
+    if order is TrackOrder.INDEPENDENT:
+        for index in range(len(frames)):
+            yield _decode_with_prompts(model, _encode(model, model.segmenter, frames[index]), index, prompts_NP)[0]
+        return
+    follower = _Follower(model, model.segmenter if tracker is None else tracker, order)
+    check_memory(follower.sam)
+    held: dict[int, FrameMasks] = {}
+    bank = MemoryBank.empty(follower.sam, len(frames))
+    for index in _checked(model, len(frames), key_frames):
+        held[index], memory = follower.decode_key_frame(frames[index], index, prompts_NP)
+        bank = bank.with_conditioning(index, memory)
+    for index in range(len(frames)):
+        if index in held:
+            yield held.pop(index)
+            continue
+        masks, memory = follower.track_frame(frames[index], index, bank, len(prompts_NP))
+        bank = bank.with_tracked(index, memory)
+        yield masks
+
+
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    """What stays the same from frame to frame of a run."""
+
+    model: Sa2VAModel
+    sam: Sam2VideoModel
+    order: TrackOrder
+
+    def decode_key_frame(self, frame: RunFrame, index: int, prompts_NP: Tensor) -> tuple[FrameMasks, Memory]:
+        encoded = _encode(self.model, self.model.segmenter, frame)
+        masks, features = _decode_with_prompts(self.model, encoded, index, prompts_NP)
+        if self.sam is not self.model.segmenter:
+            features = _of_each_object(_encode(self.model, self.sam, frame), len(prompts_NP))
+        if self.order is TrackOrder.REFERENCE:
+            memory = remember(self.sam, features, masks.decoded, self.model.config.memory_precision)
+        else:
+            memory = remember_mask(self.sam, features, self._inside(masks))
+        return replace(masks, memory=memory), memory
+
+    def track_frame(self, frame: RunFrame, index: int, bank: MemoryBank, num_objects: int) -> tuple[FrameMasks, Memory]:
+        encoded = _encode(self.model, self.sam, frame)
+        features = _of_each_object(encoded, num_objects)
+        embeddings_NCHW = recall(self.sam, features, bank, index, ahead=self.order is TrackOrder.KEY_FRAMES)
+        # A SAM2 that was not fine-tuned tracks with its three masks, as it was trained.
+        several = self.model.config.mask_selection == "best_iou" or self.sam is not self.model.segmenter
+        decoded = decode_candidates(self.sam, embeddings_NCHW, features, None, several).best()
+        memory = remember(self.sam, features, decoded, self.model.config.memory_precision)
+        return FrameMasks(index, _finish(self.model, encoded, decoded), decoded, memory), memory
+
+    def _inside(self, masks: FrameMasks) -> Tensor:
+        """Return the hardened masks (N, H, W); empty where the object is judged absent, if that is believed."""
+        inside_NHW = masks.logits_NHW > 0
+        if not self.model.config.presence_gate:
+            return inside_NHW
+        return inside_NHW & (masks.decoded.presence_N > 0).view(-1, 1, 1)
+
+
+def _encode(model: Sa2VAModel, sam: Sam2VideoModel, frame: RunFrame) -> EncodedFrames:
+    """Encode a frame; for a foreign segmenter without the refiner, which knows the tokens of its own one only."""
+    pixels_13SS = frame.pixels_3SS.unsqueeze(0)
+    if sam is model.segmenter:
+        return model.encode_frames(pixels_13SS, [frame.image_1HW])
+    height_px, width_px = frame.image_1HW.shape[-2:]
+    return EncodedFrames(encode_frames(sam, pixels_13SS), [], [(height_px, width_px)])
+
+
+def _decode_with_prompts(
+    model: Sa2VAModel, encoded: EncodedFrames, index: int, prompts_NP: Tensor
+) -> tuple[FrameMasks, FrameFeatures]:
+    features = _of_each_object(encoded, len(prompts_NP))
+    decoded = decode_objects(model.segmenter, features, prompts_NP, model.config.mask_selection)
+    return FrameMasks(index, _finish(model, encoded, decoded), decoded, None), features
+
+
+def _finish(model: Sa2VAModel, encoded: EncodedFrames, decoded: DecodedMasks) -> Tensor:
+    """Return final logits (N, H, W); all objects of one frame are one group."""
+    (group,) = model.finish_masks(encoded, decoded, _zeros(encoded, len(decoded.presence_N))).groups
+    return group.logits_GHW
+
+
+def _of_each_object(encoded: EncodedFrames, num_objects: int) -> FrameFeatures:
+    return encoded.features.select(_zeros(encoded, num_objects))
+
+
+def _zeros(encoded: EncodedFrames, num_objects: int) -> Tensor:
+    return torch.zeros(num_objects, dtype=torch.long, device=encoded.features.coarse_FCHW.device)
+
+
+def _checked(model: Sa2VAModel, num_frames: int, key_frames: Sequence[int] | None) -> list[int]:
+    """Return the key frames in the order of time, each once."""
+    if key_frames is None:
+        return choose_key_frames(num_frames, model.config.key_frames, model.config.num_key_frames)
+    outside = [index for index in key_frames if not 0 <= index < num_frames]
+    if outside or not key_frames:
+        raise ModelError(
+            f"key frames {list(key_frames)} of a run of {num_frames} frames",
+            where="key_frames",
+            remedy="give at least one, each from 0 to the number of frames less one",
+        )
+    return sorted(set(key_frames))
