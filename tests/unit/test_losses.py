@@ -37,8 +37,10 @@ def test_coarse_targets_keep_a_thin_vessel_as_a_fraction() -> None:
     torch.testing.assert_close(losses.coarse_targets(target, (2, 2)), torch.tensor([[[0.25, 0.25], [0.0, 0.0]]]))
 
 
-def test_presence_loss_of_an_undecided_head_is_ln_2() -> None:
-    assert losses.presence_loss(torch.zeros(3), torch.tensor([True, False, True])).item() == pytest.approx(math.log(2))
+def test_presence_losses_of_an_undecided_head_share_ln_2() -> None:
+    presence, absence = losses.presence_losses(torch.zeros(3), torch.tensor([True, False, True]))
+    assert presence.item() == pytest.approx(2 / 3 * math.log(2))
+    assert absence.item() == pytest.approx(1 / 3 * math.log(2))
 
 
 def test_mean_where_ignores_the_others_and_is_zero_when_none_is_chosen() -> None:

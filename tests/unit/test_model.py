@@ -14,11 +14,12 @@ from angiova.data.dataset import Example, ExampleDataset, ExampleSettings
 from angiova.data.records import Split
 from angiova.errors import ModelError
 from angiova.inference.predictor import Predictor
+from angiova.model.adapters import select_trainable
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.parts import parameter_table
 from angiova.model.presets import build
 from angiova.model.processing import Sa2VAProcessor
-from angiova.training.trainer import freeze_unused
+from angiova.model.trainable import TrainableSettings
 from models import draw_frame, small_model, write_frames
 
 
@@ -34,7 +35,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 def fitted(examples: list[Example]) -> tuple[Sa2VAModel, Sa2VAProcessor, list[dict[str, float]]]:
     """Return a model trained on two frames until it speaks, and its losses step by step."""
     model, processor = small_model()
-    freeze_unused(model)
+    select_trainable(model, TrainableSettings.everything())
     batch, history = processor.collate(examples), []
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.98))
     for step in range(90):
@@ -50,7 +51,7 @@ def fitted(examples: list[Example]) -> tuple[Sa2VAModel, Sa2VAProcessor, list[di
 
 def test_training_reduces_every_loss_on_one_batch(fitted: tuple[object, object, list[dict[str, float]]]) -> None:
     first, last = fitted[2][0], fitted[2][-1]
-    assert set(first) == {"language", "mask", "dice", "presence", "coarse"}
+    assert set(first) == {"language", "mask", "dice", "presence", "absence", "coarse"}
     for name in first:
         assert last[name] < 0.8 * first[name], f"{name}: {first[name]:.3f} -> {last[name]:.3f}"
 
@@ -163,7 +164,7 @@ def test_words_alone_cost_no_segmenter_and_have_zero_mask_losses() -> None:
 
 def test_the_parameter_table_counts_every_tensor_once() -> None:
     model, _ = build("nano")
-    freeze_unused(model)
+    select_trainable(model, TrainableSettings.everything())
     table = parameter_table(model)
     assert sum(row.total for row in table) == sum(p.numel() for p in model.parameters())
     assert sum(row.trainable for row in table) == sum(p.numel() for p in model.parameters() if p.requires_grad)

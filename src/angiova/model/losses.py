@@ -36,7 +36,7 @@ def dice_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
 
 
 def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
-    """Return the losses of N masks by name: `mask`, `dice`, `presence`, `coarse`.
+    """Return the losses of N masks by name: `mask`, `dice`, `presence`, `absence`, `coarse`.
 
     Args:
         output: the decoded masks; None when there are none.
@@ -53,7 +53,7 @@ def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor
             remedy="a truncated sequence loses masks; raise the maximal length",
         )
     if output is None:
-        return {name: zero_loss(anchor) for name in ("mask", "dice", "presence", "coarse")}
+        return {name: zero_loss(anchor) for name in ("mask", "dice", "presence", "absence", "coarse")}
     present_N = torch.stack([target.any() for target in targets])
     mask_N, dice_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(3))
     for group in output.groups:
@@ -65,17 +65,24 @@ def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor
         mask_N = mask_N.index_put(members, mask_loss(group.logits_GHW, targets_GHW))
         dice_N = dice_N.index_put(members, dice_loss(group.logits_GHW, targets_GHW))
         coarse_N = coarse_N.index_put(members, mask_loss(coarse_Ghw, small_Ghw) + coarse_dice_G)
+    presence, absence = presence_losses(output.presence_N, present_N)
     return {
         "mask": mask_N.mean(),
         "dice": mean_where(dice_N, present_N),
-        "presence": presence_loss(output.presence_N, present_N),
+        "presence": presence,
+        "absence": absence,
         "coarse": coarse_N.mean(),
     }
 
 
-def presence_loss(presence_N: Tensor, present_N: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy in nats of "the object is in this frame" over N objects."""
-    return F.binary_cross_entropy_with_logits(presence_N.float(), present_N.float())
+def presence_losses(presence_N: Tensor, present_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the binary cross-entropy in nats of "the object is in this frame": of objects that are, and that are not.
+
+    Both are sums over their objects divided by all N, so that with equal weights they add up to the plain mean. Frames
+    without contrast are rare, and an answer to them is always wrong; their part can be given more weight.
+    """
+    loss_N = F.binary_cross_entropy_with_logits(presence_N.float(), present_N.float(), reduction="none")
+    return (loss_N * present_N).mean(), (loss_N * ~present_N).mean()
 
 
 def coarse_targets(targets_NHW: Tensor, size: tuple[int, int]) -> Tensor:

@@ -79,7 +79,8 @@ class LossWeights(_Section):
     language: float = Field(1.0, ge=0, description="Cross-entropy of the answer's words.")
     mask: float = Field(2.0, ge=0, description="Binary cross-entropy of the mask at image resolution.")
     dice: float = Field(1.0, ge=0, description="Soft Dice of the mask at image resolution.")
-    presence: float = Field(0.2, ge=0, description="Binary cross-entropy of 'the object is in the frame'.")
+    presence: float = Field(0.2, ge=0, description="Cross-entropy of 'the object is in the frame', where it is.")
+    absence: float = Field(0.2, ge=0, description="The same, where it is not.")
     coarse: float = Field(0.5, ge=0, description="Both mask losses of SAM2's low-resolution logits.")
 
 
