@@ -158,6 +158,7 @@ def test_words_alone_cost_no_segmenter_and_have_zero_mask_losses() -> None:
         "mask",
         "dice",
         "presence",
+        "absence",
         "coarse",
     }
 
