@@ -26,11 +26,16 @@ class ModelSettings(_Section):
 
     preset: str | None = Field(None, description="Preset with random weights, e.g. nano.")
     checkpoint: Path | None = Field(None, description="Checkpoint folder to go on from, instead of a preset.")
+    segmenter_px: int | None = Field(
+        None, ge=64, multiple_of=32, description="Side of the square that SAM2 sees, for nano; null: its own, 512."
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
         if (self.preset is None) == (self.checkpoint is None):
             raise ValueError("give either preset or checkpoint")
+        if self.segmenter_px is not None and self.preset != "nano":
+            raise ValueError("segmenter_px can be chosen for the preset nano only")
         return self
 
 

@@ -25,7 +25,7 @@ from angiova.model.fingerprint import fingerprint
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder, is_adapter, open_model
 from angiova.model.parts import parameter_table
-from angiova.model.presets import build
+from angiova.model.presets import build, build_nano
 from angiova.model.processing import Sa2VAProcessor
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import METRICS_NAME, RUN_NAME, Progress, Resources, RunRecord, read_run, write_run
@@ -143,7 +143,8 @@ def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
         ModelError: the checkpoint cannot be opened, or is an adapter.
     """
     if recipe.model.preset is not None:
-        model, tokenizer = build(recipe.model.preset)
+        side = recipe.model.segmenter_px
+        model, tokenizer = build(recipe.model.preset) if side is None else build_nano(segmenter_px=side)
         return model, Sa2VAProcessor(tokenizer, model.config)
     assert recipe.model.checkpoint is not None
     folder = checkpoint_folder(recipe.model.checkpoint)

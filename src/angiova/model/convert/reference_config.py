@@ -9,7 +9,7 @@ from transformers.models.internvl.configuration_internvl import InternVLConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
 
 from angiova.errors import ModelError
-from angiova.model.configuration import Sa2VAConfig
+from angiova.model.configuration import Sa2VAConfig, reference_settings
 from angiova.model.sam2_sizes import HIERA_SIZES, Hiera, sam2_config
 
 # The language models of the released sizes, by the name that their configuration gives, and transformers' own type.
@@ -23,12 +23,13 @@ _VISION_FIELDS: Final = (
     *("hidden_act", "layer_norm_eps", "norm_type"),
 )
 DEFAULT_TILE_PX: Final = 448
+DEFAULT_MAX_TILES: Final = 12
 
 
 def config_from_released(
     released: Mapping[str, Any], image_token_id: int, seg_token_id: int | None = None
 ) -> Sa2VAConfig:
-    """Return our configuration of a released model.
+    """Return our configuration of a released model, with the settings that make its answers the released code's.
 
     Released files say nothing of SAM2, which is 2.0 hiera-large at 1024 pixels in all of them; an entry `sam2` (fields
     `image_size`, `hiera` and `memory_attention_layers`) describes another.
@@ -54,13 +55,13 @@ def config_from_released(
         vision_feature_layer=int(released.get("select_layer", -1)),
         tie_word_embeddings=text["tie_word_embeddings"],
     )
+    tiles = int(released.get("max_dynamic_patch", DEFAULT_MAX_TILES)) if released.get("dynamic_image_size", True) else 1
     return Sa2VAConfig(
         vlm_config=vlm.to_dict(),
         segmenter_config=_segmenter_config(released.get("sam2")).to_dict(),
         seg_token_id=seg_token_id,
         tile_px=tile_px,
-        refiner_width=None,
-        mask_selection="best_iou",
+        **reference_settings() | {"max_tiles": tiles},
     )
 
 
@@ -150,7 +151,7 @@ def released_from_config(config: Sa2VAConfig, dtype: str) -> dict[str, Any]:
         "dynamic_image_size": True,
         "use_thumbnail": True,
         "min_dynamic_patch": 1,
-        "max_dynamic_patch": 12,
+        "max_dynamic_patch": config.max_tiles,
         "pad2square": False,
         "use_backbone_lora": 0,
         "use_llm_lora": 0,
