@@ -21,6 +21,7 @@ from angiova.model.adapters import (
     select_trainable,
 )
 from angiova.model.fingerprint import fingerprint
+from angiova.model.merging import merge
 from angiova.model.opening import open_model
 from angiova.model.trainable import LoraSettings, TrainableSettings
 from angiova.run_record import read_run
@@ -121,6 +122,50 @@ def test_merged_answers_are_the_adapters_answers(base: Path, trained: Path) -> N
     torch.testing.assert_close(after.coarse_N1hw, before.coarse_N1hw, rtol=1e-4, atol=1e-4)
     untouched = open_model(base)[0].eval()(**batch).masks
     assert (untouched.coarse_N1hw - before.coarse_N1hw).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_the_merged_folder_answers_like_the_adapter(trained: Path, tmp_path: Path, dtype: str) -> None:
+    merge(trained, tmp_path / "merged", dtype=dtype)
+    images, questions = [draw_frame(3)[0]], ["[SEG] [SEG]"]
+    expected, merged = (load(folder, "cpu") for folder in (trained, tmp_path / "merged"))
+    assert {p.dtype for p in merged.model.parameters()} == {getattr(torch, dtype)}
+    wanted, found = (predictor.answer(images, questions, [0])[0].masks for predictor in (expected, merged))
+    assert len(found) == len(wanted) >= 2
+    for one, other in zip(wanted, found, strict=True):
+        assert other.presence == pytest.approx(one.presence, abs=0.05)
+        assert (one.mask_HW == other.mask_HW).mean() > 0.95
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_merging_refuses_a_whole_model_and_an_existing_folder(base: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="nothing to merge"):
+        merge(base, tmp_path / "merged")
+    with pytest.raises(ModelError, match="already"):
+        merge(trained, base)
+
+
+def test_resuming_on_another_base_is_refused(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "base")
+    write_frames(tmp_path / "data")
+    recipe = lora_recipe(tmp_path / "base", tmp_path / "data", tmp_path / "run")
+    assert train(recipe) is ExitCode.DONE
+    model, _ = open_model(tmp_path / "base")
+    model.bridge.output.bias.data[0] += 1
+    model.save_pretrained(tmp_path / "base")
+    with pytest.raises(ModelError, match="another base"):
+        train(recipe, resume=True)
+
+
+def test_a_whole_bfloat16_checkpoint_is_trained_in_float32(base: Path, tmp_path: Path) -> None:
+    model, processor = open_model(base)
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    processor.tokenizer.save_pretrained(tmp_path / "half")
+    write_frames(tmp_path / "data")
+    values = lora_recipe(tmp_path / "half", tmp_path / "data", tmp_path / "run").model_dump() | {"trainable": None}
+    assert train(Recipe.model_validate(values)) is ExitCode.DONE
+    after, _ = open_model(complete_checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    assert {parameter.dtype for parameter in after.parameters()} == {torch.float32}
 
 
 def test_lora_merges_as_the_paper_says(base: Path, trained: Path) -> None:

@@ -171,6 +171,10 @@ def test_released_layout_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "ours")
     with pytest.raises(ModelError, match="mask_selection"):
         convert(tmp_path / "ours", tmp_path / "out", to="released")
+    model.config.mask_selection = "best_iou"
+    model.save_pretrained(tmp_path / "ours")
+    with pytest.raises(ModelError, match="pixel_statistics"):
+        convert(tmp_path / "ours", tmp_path / "out", to="released")
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
 
 

@@ -65,6 +65,8 @@ class Predictor:
         self, model: Sa2VAModel, processor: Sa2VAProcessor, device: torch.device, threshold: float = 0.5
     ) -> None:
         self.model, self.processor, self.device = model.to(device).eval(), processor, device
+        # Inputs are float32; autocast lets them meet weights that are stored in half of that, all or some of them.
+        self._bf16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
         self._cut = math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else math.copysign(1e9, threshold - 0.5)
 
     def answer(
@@ -84,7 +86,7 @@ class Predictor:
         """
         batch = self.processor.prompts(images, questions, image_of_question)
         batch = {key: _to(value, self.device) for key, value in batch.items()}
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             generation = self.model.generate(
                 **batch,
                 eos_token_id=self.processor.eos_token_id,
@@ -103,11 +105,6 @@ class Predictor:
             answers = self.answer(images, [question_for(phrase) for _, phrase in asked], [i for i, _ in asked])
             for (i, phrase), answer in zip(asked, answers, strict=True):
                 yield _prediction(group[i].frame_id, phrase, answer)
-
-    def _precision(self) -> torch.autocast:
-        """Compute in bfloat16 where the weights are of several types: a frozen base below, what was trained above."""
-        types = {parameter.dtype for parameter in self.model.parameters()}
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=len(types) > 1)
 
     def _answers(self, generation: Sa2VAGeneration) -> list[Answer]:
         masks: list[MaskAnswer] = []

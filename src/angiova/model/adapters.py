@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from angiova.errors import ModelError
 from angiova.files import atomic_path, read_json, write_json
+from angiova.model.convert.names import check_tensors, shapes_of
 from angiova.model.fingerprint import fingerprint
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.parts import parts_of
@@ -127,6 +128,21 @@ def read_adapter(folder: Path) -> AdapterRecord:
     return record
 
 
+def check_base(record: AdapterRecord, found: Base) -> None:
+    """Compare an adapter's base with the one at hand.
+
+    Raises:
+        ModelError: it is another one.
+    """
+    if found.fingerprint != record.base.fingerprint:
+        raise ModelError(
+            f"the adapter was trained on another base ({record.base.folder}, {record.base.fingerprint[:12]}; "
+            f"this is {found.fingerprint[:12]})",
+            where=found.folder,
+            remedy="give the base that it was trained on",
+        )
+
+
 def attach_adapter(model: Sa2VAModel, folder: Path, base: Path) -> AdapterRecord:
     """Put the adapter in `folder` on `model`, which was opened from `base`.
 
@@ -134,14 +150,7 @@ def attach_adapter(model: Sa2VAModel, folder: Path, base: Path) -> AdapterRecord
         ModelError: the adapter belongs to another base, or a tensor is missing, left over or of another shape.
     """
     record = read_adapter(folder)
-    found = fingerprint(base)
-    if found != record.base.fingerprint:
-        raise ModelError(
-            f"the adapter was trained on another base ({record.base.folder}, {record.base.fingerprint[:12]}; "
-            f"this is {found[:12]})",
-            where=base,
-            remedy="give the right base with --base",
-        )
+    check_base(record, Base(folder=base, fingerprint=fingerprint(base)))
     select_trainable(model, record.trainable)
     for parameter in model.parameters():
         if parameter.requires_grad:  # so that nothing is rounded before it is merged
@@ -157,15 +166,7 @@ def load_adapter_tensors(model: Sa2VAModel, path: Path) -> None:
         ModelError: a tensor is missing, left over or of another shape.
     """
     stored, wanted = _read_tensors(path), adapter_tensors(model)
-    wrong = [f"missing {name}" for name in wanted.keys() - stored.keys()]
-    wrong += [f"unexpected {name}" for name in stored.keys() - wanted.keys()]
-    wrong += [
-        f"{name} has shape {tuple(stored[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & stored.keys()
-        if stored[name].shape != wanted[name].shape
-    ]
-    if wrong:
-        raise ModelError(f"adapter does not fit the model: {'; '.join(sorted(wrong)[:10])}", where=path)
+    check_tensors(shapes_of(wanted), shapes_of(stored), where=path, remedy="copy the whole adapter again")
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
 

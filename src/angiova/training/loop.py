@@ -16,7 +16,15 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from angiova.errors import TrainingError
 from angiova.files import read_json, sha256_file, write_json
-from angiova.model.adapters import WEIGHTS_NAME, Base, adapter_tensors, load_adapter_tensors, save_adapter
+from angiova.model.adapters import (
+    WEIGHTS_NAME,
+    Base,
+    adapter_tensors,
+    check_base,
+    load_adapter_tensors,
+    read_adapter,
+    save_adapter,
+)
 from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
 
@@ -140,7 +148,9 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         turns them back; the Trainer's own loader (5.17 to 5.23) does neither and skips unknown names in silence.
         """
         if self._adapter is not None:
-            load_adapter_tensors(self.model, _resume_weights(Path(resume_from_checkpoint)))
+            folder = Path(resume_from_checkpoint)
+            check_base(read_adapter(folder), self._adapter.base)
+            load_adapter_tensors(self.model, _resume_weights(folder))
             return
         saved = type(self.model).from_pretrained(resume_from_checkpoint, local_files_only=True, use_safetensors=True)
         self.model.load_state_dict(saved.state_dict(), strict=True)

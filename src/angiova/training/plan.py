@@ -19,9 +19,8 @@ from angiova.model.configuration import Sa2VAConfig
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder
 from angiova.model.parts import parameter_table
-from angiova.model.presets import preset_config
 from angiova.training.config import ModelSettings, Recipe
-from angiova.training.trainer import trainable_settings, uses_bf16
+from angiova.training.trainer import starting_model, trainable_settings, uses_bf16
 
 BYTES_FP32: Final = 4
 BYTES_BF16: Final = 2
@@ -52,7 +51,7 @@ class PartPlan:
 def plan_parts(recipe: Recipe) -> list[PartPlan]:
     """Return every part of the recipe's model, and their sum last."""
     with torch.device("meta"):
-        model = Sa2VAModel(_config(recipe.model))
+        model = starting_model(recipe)[0] if recipe.model.preset else Sa2VAModel(_config(recipe.model))
         settings = trainable_settings(recipe, model)
         select_trainable(model, settings)
     bf16 = uses_bf16(recipe, choose_device(recipe.device))
@@ -95,8 +94,6 @@ def print_plan(rows: list[PartPlan], as_json: bool = False) -> None:
 
 
 def _config(settings: ModelSettings) -> Sa2VAConfig:
-    if settings.preset is not None:
-        return preset_config(settings.preset)
     assert settings.checkpoint is not None
     folder = checkpoint_folder(Path(settings.checkpoint))
     try:

@@ -164,13 +164,13 @@ def trainable_settings(recipe: Recipe, model: Sa2VAModel) -> TrainableSettings:
 def _prepare_weights(
     recipe: Recipe, model: Sa2VAModel, trainable: TrainableSettings, device: torch.device
 ) -> AdapterSaving | None:
-    """Choose what is trained; below an adapter, store what is frozen in the precision that it is used in.
+    """Choose what is trained, always in float32; below an adapter, store what is frozen as it is used.
 
     Raises:
         ConfigError: an adapter would have random weights as its base, which nobody could open again.
     """
     if not trainable.is_adapter:
-        select_trainable(model, trainable)
+        select_trainable(model.float(), trainable)
         return None
     if recipe.model.checkpoint is None:
         raise ConfigError(

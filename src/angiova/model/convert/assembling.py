@@ -16,10 +16,10 @@ from angiova.model.convert.parts_in import local_folder, open_sam, open_vlm
 from angiova.model.convert.sources import Joined, MemorySource, Source, Spec
 from angiova.model.convert.writer import SHARD_BYTES, main_dtype, new_folder
 from angiova.model.initialisation import initialise
+from angiova.model.presets import REFINER_WIDTH
 from angiova.model.refiner import Refiner
 from angiova.model.tokenizer import IMG_CONTEXT, SA2VA_TOKENS, SEG
 
-REFINER_WIDTH: Final = 24
 _TABLES: Final = ("vlm.model.language_model.embed_tokens.weight", "vlm.lm_head.weight")
 
 

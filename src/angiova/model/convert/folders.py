@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBas
 
 from angiova.errors import ModelError
 from angiova.files import read_json, write_json
-from angiova.model.configuration import Sa2VAConfig
+from angiova.model.configuration import Sa2VAConfig, reference_settings
 from angiova.model.convert.names import check_tensors, links_of, meta_state, released_shapes, shapes_of
 from angiova.model.convert.reference_config import config_from_released, released_from_config
 from angiova.model.convert.sources import Linked, Renamed, SafetensorsSource, Source
@@ -184,17 +184,24 @@ def write_released(
         ModelError: the released layout has no place for some part or setting of the model.
     """
     links = links_of(config, tuple(source.specs))
-    if config.mask_selection != "best_iou":
-        raise ModelError(
-            f"the reference always picks the mask by predicted IoU, this model is set to {config.mask_selection!r}",
-            where="mask_selection",
-            remedy="set it to best_iou in config.json, evaluate, and convert then",
-        )
+    _check_settings(config)
     released = Linked(source, links, to_ours=False)
     write_tensors(folder, released, shard_bytes)
     tokenizer.save_pretrained(folder)
     dtype = str(main_dtype(source.specs)).removeprefix("torch.")
     write_json(folder / CONFIG_NAME, {**released_from_config(config, dtype), **(kept or {})})
+
+
+def _check_settings(config: Sa2VAConfig) -> None:
+    """Refuse settings that the reference does not have, so that its answers would be others than ours."""
+    always = {name: value for name, value in reference_settings().items() if name != "max_tiles"}
+    for name, value in always.items():
+        if getattr(config, name) != value:
+            raise ModelError(
+                f"this model is set to {getattr(config, name)!r}, the reference always to {value!r}",
+                where=name,
+                remedy="set it so in config.json, evaluate, and convert then",
+            )
 
 
 def stored_name(name: str) -> str:

@@ -70,18 +70,18 @@ class SafetensorsSource:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file_of: dict[str, Path] = {}
+        self.file_of: dict[str, Path] = {}
         self.specs: dict[str, Spec] = {}
         for path in _files_of(folder):
             for name, spec in _header(path).items():
                 if name in self.specs:
                     raise ModelError(f"tensor {name} is in two files", where=path, remedy="remove the one too many")
-                self.specs[name], self._file_of[name] = spec, path
-        _check_index(folder, self._file_of)
+                self.specs[name], self.file_of[name] = spec, path
+        _check_index(folder, self.file_of)
 
     def read(self, name: str) -> Tensor:
         """Return one tensor; its file is closed again, so that its pages leave the memory with the tensor."""
-        with safe_open(self._file_of[name], framework="pt") as opened:
+        with safe_open(self.file_of[name], framework="pt") as opened:
             tensor: Tensor = opened.get_tensor(name)
         return tensor
 
