@@ -112,7 +112,7 @@ def test_recipe_is_accepted(page: Path, text: str) -> None:
     parse_recipe(yaml.safe_load(text), where=page)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_recipe_is_accepted(path: Path) -> None:
     from angiova.training.config import load_recipe
 

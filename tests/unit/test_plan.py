@@ -9,8 +9,8 @@ import pytest
 from angiova.model.adapters import select_trainable
 from angiova.model.parts import parameter_table
 from angiova.training.config import load_recipe
+from angiova.training.learner import starting_model, trainable_settings
 from angiova.training.plan import plan_parts
-from angiova.training.trainer import starting_model, trainable_settings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

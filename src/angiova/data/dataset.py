@@ -69,9 +69,10 @@ class ExampleDataset:
         seed: source of the order and of every variation.
         examples: what is asked.
         augmentation: how frames are varied.
+        phrases: only these are asked about; None: whatever is labelled.
 
     Raises:
-        DataError: the split has no labelled frame.
+        DataError: the split has no frame on which something to ask about is labelled.
     """
 
     def __init__(
@@ -82,14 +83,15 @@ class ExampleDataset:
         seed: int,
         examples: ExampleSettings,
         augmentation: AugmentSettings,
+        phrases: tuple[str, ...] | None = None,
     ) -> None:
         self.manifest, self.seed = manifest, seed
         self.examples, self.augmentation = examples, augmentation
-        self.records = [record for record in manifest.records(split) if record.targets]
+        self.records = [r for r in (record.only(phrases) for record in manifest.records(split)) if r.targets]
         if not self.records:
-            raise DataError(
-                f"no labelled frame in split '{split}'", where=manifest.folder, remedy="run `angiova split` first"
-            )
+            what = "" if phrases is None else f" with {' or '.join(phrases)}"
+            problem = f"no labelled frame{what} in split '{split}'"
+            raise DataError(problem, where=manifest.folder, remedy="run `angiova split` first")
         self._order = np.concatenate(
             [np.random.default_rng([seed, turn]).permutation(len(self.records)) for turn in range(repeats)]
         )

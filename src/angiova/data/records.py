@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from angiova.data.rle import Rle
@@ -113,6 +114,12 @@ class FrameRecord:
     field_of_view: Rle | None = None
     targets: tuple[Target, ...] = ()
     split: Split | None = None
+
+    def only(self, phrases: Collection[str] | None) -> FrameRecord:
+        """Return the frame with the targets of these phrases alone; None keeps all."""
+        if phrases is None:
+            return self
+        return replace(self, targets=tuple(target for target in self.targets if target.phrase in phrases))
 
 
 @dataclass(frozen=True, slots=True)

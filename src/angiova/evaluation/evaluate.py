@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -14,17 +14,22 @@ from angiova.data.manifest import Manifest
 from angiova.data.predictions import read_predictions
 from angiova.data.records import Prediction, Split
 from angiova.errors import ConfigError, DataError
-from angiova.evaluation.cases import METRICS, Answers, Case, Outcome, score_frame
+from angiova.evaluation.cases import METRICS, Answers, Case, Outcome, merged_targets, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
-from angiova.evaluation.findings import score_findings, split_findings
+from angiova.evaluation.findings import scope_findings, score_findings, split_findings
 from angiova.evaluation.result import Evaluation, GroupSummary, MetricSummary
 from angiova.evaluation.selection import select_pictures
 from angiova.evaluation.statistics import Observation, summarise
 from angiova.evaluation.store import write_evaluation
 
 
-def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]) -> Evaluation:
+def evaluate(
+    manifest: Manifest, split: Split, predictions: Iterable[Prediction], phrases: tuple[str, ...] | None = None
+) -> Evaluation:
     """Measure predictions against every target of one split; frames are read one by one.
+
+    `phrases` is what the model can be asked for at all, for one that knows only some: targets of other phrases are left
+    out of every figure, and a finding says how many they are. None: it can be asked for anything.
 
     A target without a prediction scores 0 and is counted. Predictions for phrases that nobody labelled on their frame
     are counted and not scored, since nobody knows whether they are right.
@@ -33,7 +38,7 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
         DataError: the split has no targets, a prediction is given twice, or one is not of its frame's size.
     """
     answers = _answers_by_target(predictions)
-    measured = _measure(manifest, split, answers)
+    measured = _measure(manifest, split, answers, phrases)
     cases, patients = measured.cases, _Patients.of(manifest, split)
     independent = manifest.provenance.frames_are_independent
     return Evaluation(
@@ -55,6 +60,7 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
         chance=chance_level(measured.chances),
         findings=[
             *score_findings(cases, answers),
+            *scope_findings(phrases, measured.num_left_out),
             *split_findings(split, patients.total, patients.in_training, independent),
         ],
         pictures=select_pictures(cases),
@@ -116,6 +122,7 @@ def summarise_group(cases: Sequence[Case]) -> GroupSummary:
 class _Measured:
     cases: list[Case] = field(default_factory=list)
     chances: list[FrameChance] = field(default_factory=list)
+    num_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +142,11 @@ class _Patients:
         return cls(len(found), len(found & trained))
 
 
-def _measure(manifest: Manifest, split: Split, answers: Answers) -> _Measured:
-    measured = _Measured()
-    for record in manifest.records(split):
+def _measure(manifest: Manifest, split: Split, answers: Answers, phrases: tuple[str, ...] | None) -> _Measured:
+    measured, num_targets = _Measured(), 0
+    for whole in manifest.records(split):
+        record = whole.only(phrases)
+        num_targets += len(merged_targets(whole))
         measured.cases.extend(score_frame(record, answers))
         chance = chance_of_frame(record, answers)
         if chance is not None:
@@ -145,7 +154,7 @@ def _measure(manifest: Manifest, split: Split, answers: Answers) -> _Measured:
     if not measured.cases:
         remedy = "run `angiova split`, or choose another --split"
         raise DataError(f"no labelled frames in split {split.value!r}", where=manifest.path, remedy=remedy)
-    return measured
+    return replace(measured, num_left_out=num_targets - len(measured.cases))
 
 
 def _answers_by_target(predictions: Iterable[Prediction]) -> Answers:

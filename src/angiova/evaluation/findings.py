@@ -46,6 +46,16 @@ def split_findings(
     return findings
 
 
+def scope_findings(phrases: tuple[str, ...] | None, num_left_out: int) -> list[Finding]:
+    """Return a note on targets that the model cannot be asked for, so that they are in no figure."""
+    if phrases is None or not num_left_out:
+        return []
+    message = (
+        f"the model answers only to {', '.join(phrases)}; {num_left_out} targets of other phrases are in no figure"
+    )
+    return [Finding("phrases-not-asked", Severity.NOTE, "model", message, "compare it on these phrases alone")]
+
+
 def _of_kinds(cases: Sequence[Case]) -> Iterator[Finding]:
     for kind in TargetKind:
         values = [case.scores["dice"] for case in cases if case.kind is kind and case.scores is not None]

@@ -14,7 +14,8 @@ from angiova.errors import ConfigError, DataError, ModelError
 from angiova.evaluation.evaluate import evaluate
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import write_evaluation
-from angiova.inference.predictor import Predictor, load
+from angiova.inference.answers import Answerer
+from angiova.inference.predictor import load
 from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
 
 
@@ -22,6 +23,8 @@ def evaluate_model(
     model: Path, dataset: Path, *, split: str, out: Path | None = None, device: str | None = None, batch: int = 4
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
+
+    A baseline is asked for its one phrase alone; the evaluation says which targets were left out.
 
     Args:
         model: run or checkpoint folder.
@@ -43,12 +46,15 @@ def evaluate_model(
     if out is None and not is_run:
         raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")
     folder = out if out is not None else model / EVALUATION_DIR
-    manifest = Manifest(dataset)
-    records = [record for record in manifest.records(Split(split)) if record.targets]
+    manifest, predictor = Manifest(dataset), load(model, device)
+    records = [r for r in (record.only(predictor.phrases) for record in manifest.records(Split(split))) if r.targets]
     if not records:
-        raise DataError(f"no labelled frame in split {split!r}", where=dataset, remedy="run `angiova split` first")
-    predictions = list(_with_progress(load(model, device), manifest, records, batch))
-    evaluation = evaluate(manifest, Split(split), predictions)
+        what = "" if predictor.phrases is None else f" with {' or '.join(predictor.phrases)}"
+        raise DataError(
+            f"no labelled frame{what} in split {split!r}", where=dataset, remedy="run `angiova split` first"
+        )
+    predictions = list(_with_progress(predictor, manifest, records, batch))
+    evaluation = evaluate(manifest, Split(split), predictions, predictor.phrases)
     write_evaluation(folder, manifest, evaluation, predictions)
     if is_run and out is None:
         record = read_run(model)
@@ -58,7 +64,7 @@ def evaluate_model(
 
 
 def _with_progress(
-    predictor: Predictor, manifest: Manifest, records: list[FrameRecord], batch: int
+    predictor: Answerer, manifest: Manifest, records: list[FrameRecord], batch: int
 ) -> Iterator[Prediction]:
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TextColumn("frames, left"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:

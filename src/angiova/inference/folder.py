@@ -20,9 +20,10 @@ from angiova.data.syntax import TREE_PHRASE
 from angiova.errors import AngiovaError, DataError, ExitCode
 from angiova.export.overlay import overlay
 from angiova.files import write_json
-from angiova.inference.predictor import Answer, Predictor, load
+from angiova.inference.answers import Answer, Answerer
+from angiova.inference.predictor import load
 
-DEFAULT_PROMPT = question_for(TREE_PHRASE)
+DEFAULT_PHRASES = (TREE_PHRASE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ def predict_folder(
         DataError: there is no image at all, or every one failed.
     """
     sources = find_images(source)
-    prompts = list(prompts) or [DEFAULT_PROMPT]
     predictor = load(model, device, threshold)
+    prompts = list(prompts) or [question_for(phrase) for phrase in predictor.phrases or DEFAULT_PHRASES]
     answers: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     for item, image_HW, replies in _answered(predictor, sources, prompts, batch, failures):
@@ -95,7 +96,7 @@ def find_images(source: Path) -> list[Source]:
 
 
 def _answered(
-    predictor: Predictor, sources: list[Source], prompts: Sequence[str], batch: int, failures: list[dict[str, str]]
+    predictor: Answerer, sources: list[Source], prompts: Sequence[str], batch: int, failures: list[dict[str, str]]
 ) -> Iterator[tuple[Source, GreyImage, list[Answer]]]:
     """Yield each image with its answers; what cannot be read is appended to `failures`."""
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TextColumn("images, left"))

@@ -4,51 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from angiova.data import rle
+from angiova.baselines.opening import open_baseline
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage, read_grey
 from angiova.data.prompts import question_for
 from angiova.data.records import FrameRecord, Prediction
-from angiova.data.rle import BoolMask
-from angiova.errors import DataError, ModelError
+from angiova.errors import ModelError
+from angiova.inference.answers import (
+    Answer,
+    Answerer,
+    MaskAnswer,
+    batched,
+    phrases_of,
+    prediction_of,
+)
+from angiova.inference.baseline import BaselinePredictor
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder, open_model
 from angiova.model.outputs import Sa2VAGeneration
 from angiova.model.processing import Sa2VAProcessor
 
 PRESENCE_THRESHOLD = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class MaskAnswer:
-    """One mask of an answer.
-
-    Attributes:
-        mask_HW: the mask at image resolution; empty when the object is judged absent and the model gates by presence.
-        presence: probability that the object is in the frame.
-    """
-
-    mask_HW: BoolMask
-    presence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The model's answer to one question.
-
-    Attributes:
-        text: its words, with a `[SEG]` for each mask.
-        masks: its masks, in the order of the `[SEG]` tokens.
-    """
-
-    text: str
-    masks: tuple[MaskAnswer, ...]
 
 
 class Predictor:
@@ -59,7 +40,12 @@ class Predictor:
         processor: its processor.
         device: where to run.
         threshold: probability above which a pixel is foreground.
+
+    Attributes:
+        phrases: None: it can be asked for anything.
     """
+
+    phrases: tuple[str, ...] | None
 
     def __init__(
         self, model: Sa2VAModel, processor: Sa2VAProcessor, device: torch.device, threshold: float = 0.5
@@ -67,6 +53,7 @@ class Predictor:
         self.model, self.processor, self.device = model.to(device).eval(), processor, device
         # Inputs are float32; autocast lets them meet weights that are stored in half of that, all or some of them.
         self._bf16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+        self.phrases = None
         self._cut = math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else math.copysign(1e9, threshold - 0.5)
 
     def answer(
@@ -97,14 +84,14 @@ class Predictor:
 
     def predict(self, manifest: Manifest, records: Iterable[FrameRecord], batch: int) -> Iterator[Prediction]:
         """Ask about every labelled phrase of each frame and yield one prediction a phrase."""
-        for group in _batched(records, batch):
+        for group in batched(records, batch):
             images = [manifest.read_image(record) for record in group]
             asked = [(i, phrase) for i, record in enumerate(group) for phrase in phrases_of(record)]
             if not asked:
                 continue
             answers = self.answer(images, [question_for(phrase) for _, phrase in asked], [i for i, _ in asked])
             for (i, phrase), answer in zip(asked, answers, strict=True):
-                yield _prediction(group[i].frame_id, phrase, answer)
+                yield prediction_of(group[i].frame_id, phrase, answer)
 
     def _answers(self, generation: Sa2VAGeneration) -> list[Answer]:
         masks: list[MaskAnswer] = []
@@ -119,11 +106,6 @@ class Predictor:
             Answer(self.processor.words(ids), tuple(masks[end - count : end]))
             for ids, count, end in zip(generation.answer_ids, generation.num_masks_B, ends, strict=True)
         ]
-
-
-def phrases_of(record: FrameRecord) -> list[str]:
-    """Return the labelled phrases of a frame, each once, in order."""
-    return list(dict.fromkeys(target.phrase for target in record.targets))
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -141,13 +123,17 @@ def choose_device(name: str | None = None) -> torch.device:
         raise ModelError(f"device {name!r} cannot be used ({reason})", remedy="see `angiova doctor`") from None
 
 
-def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -> Predictor:
-    """Open a run or checkpoint folder for prediction.
+def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -> Answerer:
+    """Open a run or checkpoint folder for prediction, of Sa2VA or of a baseline.
 
     Raises:
         ModelError: the folder holds no usable model.
     """
-    network, processor = open_model(checkpoint_folder(Path(model)))
+    folder = checkpoint_folder(Path(model))
+    baseline = open_baseline(folder, choose_device(device))
+    if baseline is not None:
+        return BaselinePredictor(baseline, threshold)
+    network, processor = open_model(folder)
     return Predictor(network, processor, choose_device(device), threshold)
 
 
@@ -155,27 +141,6 @@ def segment(model: str | Path, image: str | Path | GreyImage, prompt: str, devic
     """Answer one prompt about one image: ``angiova.segment("runs/demo", "frame.png", "segment the left main")``."""
     pixels_HW = image if isinstance(image, np.ndarray) else read_grey(Path(image))
     return load(model, device).answer([pixels_HW], [prompt], [0])[0]
-
-
-def _prediction(frame_id: str, phrase: str, answer: Answer) -> Prediction:
-    if not answer.masks:
-        return Prediction(frame_id, phrase, None, 0.0, answer.text)
-    first = answer.masks[0]
-    return Prediction(frame_id, phrase, rle.encode(first.mask_HW), first.presence, answer.text)
-
-
-def _batched(records: Iterable[FrameRecord], size: int) -> Iterator[list[FrameRecord]]:
-    """Yield `size` records at a time."""
-    if size < 1:
-        raise DataError("batch must be at least 1")
-    group: list[FrameRecord] = []
-    for record in records:
-        group.append(record)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _to(value: object, device: torch.device) -> object:

@@ -35,6 +35,11 @@ def parameter_table(model: Sa2VAModel) -> list[ModelPart]:
     return [*rows, _row("segmenter_other", rest)]
 
 
+def whole_as_part(model: nn.Module, name: str) -> ModelPart:
+    """Count the parameters of a model that has no parts."""
+    return _row(name, list(model.parameters()))
+
+
 def part_parameters(model: Sa2VAModel, part: str) -> list[nn.Parameter]:
     """Return the parameters of a named part.
 

@@ -117,6 +117,7 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "finding.nothing-found": ("Nothing found,", "未分割出任何目标，"),
     "finding.predictions-missing": ("Missing predictions,", "缺少预测，"),
     "finding.patients-trained-on": ("Patients trained on,", "评估患者参与过训练，"),
+    "finding.phrases-not-asked": ("Not asked for everything,", "并未询问全部目标，"),
     "finding.evaluated-on-train": ("Evaluated on the training split,", "在训练集上评估，"),
     "finding.no-patient-ids": ("No patient ids,", "没有患者编号，"),
     "finding.one-patient": ("One patient,", "只有一名患者，"),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from angiova.baselines.settings import BaselineSettings
 from angiova.data.augment import AugmentSettings
 from angiova.data.dataset import ExampleSettings
 from angiova.errors import ConfigError
@@ -22,21 +23,27 @@ class _Section(BaseModel):
 
 
 class ModelSettings(_Section):
-    """What training starts from: random weights of a preset, or a checkpoint."""
+    """What is trained: random weights of a preset, a checkpoint, or a baseline to compare with; one of the three."""
 
     preset: str | None = Field(None, description="Preset with random weights, e.g. nano.")
     checkpoint: Path | None = Field(None, description="Checkpoint folder to go on from, instead of a preset.")
+    baseline: BaselineSettings | None = Field(None, description="A baseline, e.g. {method: unet}; below.")
     segmenter_px: int | None = Field(
         None, ge=64, multiple_of=32, description="Side of the square that SAM2 sees, for nano; null: its own, 512."
     )
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
-        if (self.preset is None) == (self.checkpoint is None):
-            raise ValueError("give either preset or checkpoint")
+        if sum(start is not None for start in (self.preset, self.checkpoint, self.baseline)) != 1:
+            raise ValueError("give either preset, checkpoint or baseline")
         if self.segmenter_px is not None and self.preset != "nano":
             raise ValueError("segmenter_px can be chosen for the preset nano only")
         return self
+
+    @property
+    def name(self) -> str:
+        """What a record calls it."""
+        return f"baseline {self.baseline.method}" if self.baseline else self.preset or str(self.checkpoint)
 
 
 class DataSettings(_Section):
@@ -119,6 +126,18 @@ class Recipe(_Section):
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     log_every: int = Field(10, ge=1, description="Optimizer steps between log lines.")
     tensorboard: bool = Field(True, description="Write TensorBoard files to RUN/tensorboard.")
+
+    @model_validator(mode="after")
+    def _fits_a_baseline(self) -> Self:
+        fields = {
+            "trainable": self.trainable is not None,
+            "language_warmup.steps": self.language_warmup.steps > 0,
+            "optimizer.lr_scale": bool(self.optimizer.lr_scale),
+        }
+        unknown = [name for name, is_set in fields.items() if is_set and self.model.baseline is not None]
+        if unknown:
+            raise ValueError(f"a baseline has no parts and no language, so it cannot have {', '.join(unknown)}")
+        return self
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

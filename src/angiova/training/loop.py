@@ -110,7 +110,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
-                decay = self.args.weight_decay if name in decayed else 0.0
+                # A vector is a bias or a norm, also where its name doesn't tell the Trainer, as in MONAI's networks.
+                decay = self.args.weight_decay if name in decayed and parameter.ndim > 1 else 0.0
                 groups.setdefault((scale_of.get(id(parameter), 1.0), decay), []).append(parameter)
         self.optimizer = torch.optim.AdamW(
             [
@@ -182,8 +183,11 @@ def _resume_weights(folder: Path) -> Path:
 
 def mark_complete(folder: Path) -> None:
     """Write the marker that makes a checkpoint count."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != COMPLETE_NAME)
-    listing = {path.name: {"num_bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_NAME)
+    listing = {
+        path.relative_to(folder).as_posix(): {"num_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        for path in files
+    }
     write_json(folder / COMPLETE_NAME, {"files": listing})
 
 

@@ -12,15 +12,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from angiova.errors import ModelError
+from angiova.baselines.network import new_network
+from angiova.baselines.settings import BaselineSettings, NetworkSettings
+from angiova.errors import ConfigError, ModelError
 from angiova.inference.predictor import choose_device
 from angiova.model.adapters import select_trainable
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder
-from angiova.model.parts import parameter_table
+from angiova.model.parts import parameter_table, whole_as_part
+from angiova.run_record import ModelPart
 from angiova.training.config import ModelSettings, Recipe
-from angiova.training.trainer import starting_model, trainable_settings, uses_bf16
+from angiova.training.learner import starting_model, trainable_settings, uses_bf16
 
 BYTES_FP32: Final = 4
 BYTES_BF16: Final = 2
@@ -49,24 +52,46 @@ class PartPlan:
 
 
 def plan_parts(recipe: Recipe) -> list[PartPlan]:
-    """Return every part of the recipe's model, and their sum last."""
+    """Return every part of the recipe's model, and their sum last.
+
+    Raises:
+        ConfigError: the recipe trains a baseline that has no weights of ours.
+        ModelError: the checkpoint's configuration cannot be read.
+    """
+    if recipe.model.baseline is not None:
+        return _plan_network(recipe.model.baseline)
     with torch.device("meta"):
         model = starting_model(recipe)[0] if recipe.model.preset else Sa2VAModel(_config(recipe.model))
         settings = trainable_settings(recipe, model)
         select_trainable(model, settings)
     bf16 = uses_bf16(recipe, choose_device(recipe.device))
     frozen_bytes = BYTES_BF16 if bf16 and settings.is_adapter else BYTES_FP32
-    rows = [
-        PartPlan(
-            name=part.name,
-            parameters=part.total,
-            trainable=part.trainable,
-            weight_bytes=BYTES_FP32 * part.trainable + frozen_bytes * (part.total - part.trainable),
-            gradient_bytes=BYTES_FP32 * part.trainable,
-            optimizer_bytes=ADAM_MOMENTS * BYTES_FP32 * part.trainable,
+    return _with_sum([_row(part, frozen_bytes) for part in parameter_table(model)])
+
+
+def _plan_network(settings: BaselineSettings) -> list[PartPlan]:
+    if not isinstance(settings, NetworkSettings):
+        remedy = "nothing to weigh: a filter has no weights, nnU-Net plans for itself"
+        raise ConfigError(
+            "only networks can be planned", where=f"model.baseline.method: {settings.method}", remedy=remedy
         )
-        for part in parameter_table(model)
-    ]
+    with torch.device("meta"):
+        network = new_network(settings, settings.phrase or "")
+    return _with_sum([_row(whole_as_part(network, settings.method), BYTES_FP32)])
+
+
+def _row(part: ModelPart, frozen_bytes: int) -> PartPlan:
+    return PartPlan(
+        name=part.name,
+        parameters=part.total,
+        trainable=part.trainable,
+        weight_bytes=BYTES_FP32 * part.trainable + frozen_bytes * (part.total - part.trainable),
+        gradient_bytes=BYTES_FP32 * part.trainable,
+        optimizer_bytes=ADAM_MOMENTS * BYTES_FP32 * part.trainable,
+    )
+
+
+def _with_sum(rows: list[PartPlan]) -> list[PartPlan]:
     numbers = [[value for value in asdict(row).values() if isinstance(value, int)] for row in rows]
     return [*rows, PartPlan("all", *map(sum, zip(*numbers, strict=True)))]
 

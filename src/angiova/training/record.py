@@ -21,7 +21,7 @@ from angiova.data.records import FrameRecord, Split
 from angiova.files import sha256_bytes, sha256_file
 from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts
 from angiova.training.config import Recipe
-from angiova.training.loop import FULL_PRECISION_NAME
+from angiova.training.loop import COMPLETE_NAME, FULL_PRECISION_NAME
 
 NUM_AVERAGED = 5
 
@@ -94,18 +94,23 @@ def checkpoint_facts(
         path=str(folder.relative_to(run)),
         role=role,
         optimizer_step=optimizer_step,
-        num_bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        num_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         sha256=_weights_sha256(folder),
         validation=validation,
     )
 
 
 def _weights_sha256(folder: Path) -> str:
-    """Return the hash of the weights file; of several, the hash of their names and hashes, a line each."""
-    files = sorted(path for path in folder.glob("*.safetensors") if path.name != FULL_PRECISION_NAME)
+    """Return the hash of the weights file; of several, the hash of their names and hashes, a line each.
+
+    A baseline without safetensors is hashed with all of its files.
+    """
+    weights = [path for path in folder.glob("*.safetensors") if path.name != FULL_PRECISION_NAME]
+    every = [path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_NAME]
+    files = sorted(weights or every)
     if len(files) == 1:
         return sha256_file(files[0])
-    return sha256_bytes("".join(f"{path.name} {sha256_file(path)}\n" for path in files).encode())
+    return sha256_bytes("".join(f"{path.relative_to(folder)} {sha256_file(path)}\n" for path in files).encode())
 
 
 def peak_rss_bytes() -> int:

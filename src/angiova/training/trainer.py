@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,33 +11,23 @@ from pathlib import Path
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
 
-from angiova import __version__
 from angiova.allocator import keep_freed_memory
+from angiova.baselines.settings import FrangiSettings, NnunetSettings
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
-from angiova.errors import ConfigError, ExitCode, ModelError
-from angiova.files import write_text
-from angiova.inference.predictor import Predictor, choose_device
-from angiova.model.adapters import Base, select_trainable
-from angiova.model.fingerprint import fingerprint
-from angiova.model.modeling import Sa2VAModel
-from angiova.model.opening import checkpoint_folder, is_adapter, open_model
-from angiova.model.parts import parameter_table
-from angiova.model.presets import build, build_nano
-from angiova.model.processing import Sa2VAProcessor
-from angiova.model.trainable import TrainableSettings
-from angiova.run_record import METRICS_NAME, RUN_NAME, Progress, Resources, RunRecord, read_run, write_run
+from angiova.errors import ConfigError, ExitCode
+from angiova.inference.predictor import choose_device
+from angiova.run_record import METRICS_NAME, RunRecord, write_run
 from angiova.training import record as facts
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
-from angiova.training.config import Recipe, dump_recipe
-from angiova.training.loop import VALIDATION_METRIC, AdapterSaving, Sa2VATrainer, complete_checkpoints
+from angiova.training.config import Recipe
+from angiova.training.filter import tune_filter
+from angiova.training.learner import make_learner, uses_bf16
+from angiova.training.loop import VALIDATION_METRIC, Sa2VATrainer, complete_checkpoints
+from angiova.training.nnunet import train_nnunet
+from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 from angiova.training.validation import validate, validation_records
-from angiova.training.warmup import teach_names
-
-CHECKPOINTS_DIR = "checkpoints"
-# Parameters from which a checkpoint is fine-tuned through an adapter unless the recipe says otherwise.
-LARGE_MODEL = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,49 +50,56 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
         ConfigError: the folder holds another run, or there is nothing to resume.
         TrainingError: a loss or gradient is not finite; `run.json` and the last checkpoint are kept.
     """
+    match recipe.model.baseline:
+        case FrangiSettings() as settings:
+            return tune_filter(recipe, settings, resume)
+        case NnunetSettings() as settings:
+            return train_nnunet(recipe, settings, resume)
+    return _train_by_gradient(recipe, resume)
+
+
+def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     started = time.monotonic()
     keep_freed_memory()
     set_seed(recipe.seed)
     run = recipe.output
-    last_checkpoint = _prepare_folder(run, resume)
+    last_checkpoint = prepare_folder(run, resume)
     manifest = Manifest(recipe.data.folder)
+    device = choose_device(recipe.device)
+    learner = make_learner(recipe, manifest, device)
     dataset = ExampleDataset(
         manifest,
         Split(recipe.data.train_split),
         recipe.data.repeats,
         recipe.seed,
-        recipe.data.examples,
+        learner.examples,
         recipe.data.augmentation,
+        learner.phrases,
     )
     schedule = plan_schedule(recipe, len(dataset))
-    device = choose_device(recipe.device)
-    model, processor = starting_model(recipe)
-    trainable = trainable_settings(recipe, model)
-    adapter = _prepare_weights(recipe, model, trainable, device)
-    record = _start_record(recipe, manifest, model, schedule, device, resume)
-    if recipe.language_warmup.steps and last_checkpoint is None:
-        first, last = teach_names(model, processor, recipe.language_warmup, recipe.seed, device)
-        record.messages.append(
-            f"language warm-up: {recipe.language_warmup.steps} steps on text alone, loss {first:.2f} -> {last:.2f}"
-        )
+    record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
+    if learner.warm_up is not None and last_checkpoint is None:
+        record.messages.append(learner.warm_up())
     write_run(run, record)
 
-    watched = validation_records(manifest, recipe.validation) if schedule.steps_between_validations else []
-    predictor = Predictor(model, processor, device)
+    watched = []
+    if schedule.steps_between_validations:
+        watched = validation_records(manifest, recipe.validation, learner.phrases)
+    predictor = learner.answerer()
     metrics = MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records))
     progress, stop = ProgressBar(), CleanStop()
     trainer = Sa2VATrainer(
-        model=model,
+        model=learner.model,
         args=_arguments(recipe, schedule, device),
         train_dataset=dataset,
         eval_dataset=watched or None,
-        data_collator=processor.collate,
-        processing_class=processor.tokenizer,
+        data_collator=learner.collate,
+        processing_class=learner.tokenizer,
         callbacks=[metrics, progress, stop, GradientGuard()],
-        loss_weights=recipe.losses.model_dump(),
+        loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
         validate=lambda: validate(predictor, manifest, watched, recipe.validation),
-        adapter=adapter,
+        adapter=learner.adapter,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -117,7 +113,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
         status = "stopped" if stop.asked else "finished"
     finally:
         progress.close()
-        _finish_record(record, recipe, trainer, status, device, started)
+        _finish_record(record, recipe, trainer, learner.loss_weights, status, device, started)
     return ExitCode.FAILED if stop.asked else ExitCode.DONE
 
 
@@ -134,76 +130,6 @@ def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
         )
     times = recipe.validation.times
     return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
-
-
-def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
-    """Return the model that the recipe starts from, on the CPU.
-
-    Raises:
-        ModelError: the checkpoint cannot be opened, or is an adapter.
-    """
-    if recipe.model.preset is not None:
-        side = recipe.model.segmenter_px
-        model, tokenizer = build(recipe.model.preset) if side is None else build_nano(segmenter_px=side)
-        return model, Sa2VAProcessor(tokenizer, model.config)
-    assert recipe.model.checkpoint is not None
-    folder = checkpoint_folder(recipe.model.checkpoint)
-    if is_adapter(folder):
-        raise ModelError("training cannot start from an adapter", where=folder, remedy="fold it in: angiova merge")
-    model, processor = open_model(folder)
-    return model.train(), processor
-
-
-def trainable_settings(recipe: Recipe, model: Sa2VAModel) -> TrainableSettings:
-    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise."""
-    is_large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE_MODEL
-    everything = recipe.model.preset is not None or not is_large
-    return recipe.trainable or (TrainableSettings.everything() if everything else TrainableSettings())
-
-
-def _prepare_weights(
-    recipe: Recipe, model: Sa2VAModel, trainable: TrainableSettings, device: torch.device
-) -> AdapterSaving | None:
-    """Choose what is trained, always in float32; below an adapter, store what is frozen as it is used.
-
-    Raises:
-        ConfigError: an adapter would have random weights as its base, which nobody could open again.
-    """
-    if not trainable.is_adapter:
-        select_trainable(model.float(), trainable)
-        return None
-    if recipe.model.checkpoint is None:
-        raise ConfigError(
-            "an adapter needs a base on disk, not random weights of a preset",
-            where="trainable.language_model",
-            remedy="give model.checkpoint, or use language_model: full",
-        )
-    folder = checkpoint_folder(recipe.model.checkpoint).resolve()
-    base = Base(folder=folder, fingerprint=fingerprint(folder))
-    select_trainable(model, trainable)
-    bf16 = uses_bf16(recipe, device)
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(torch.bfloat16 if bf16 and not parameter.requires_grad else torch.float32)
-    return AdapterSaving(base, trainable, torch.bfloat16 if bf16 else torch.float32)
-
-
-def _prepare_folder(run: Path, resume: bool) -> Path | None:
-    """Return the checkpoint to go on from, or None for a fresh run."""
-    if not resume:
-        if (run / RUN_NAME).exists():
-            raise ConfigError("folder already holds a run", where=run, remedy="add --resume, or choose another output")
-        run.mkdir(parents=True, exist_ok=True)
-        return None
-    found = complete_checkpoints(run / CHECKPOINTS_DIR)
-    if not found:
-        raise ConfigError("no complete checkpoint to go on from", where=run, remedy="train without --resume")
-    return found[-1]
-
-
-def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
-    """Say whether training computes in bfloat16."""
-    available = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return recipe.precision == "bf16" or (recipe.precision == "auto" and available)
 
 
 def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> TrainingArguments:
@@ -246,31 +172,14 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
     )
 
 
-def _start_record(
-    recipe: Recipe, manifest: Manifest, model: Sa2VAModel, schedule: Schedule, device: torch.device, resume: bool
-) -> RunRecord:
-    write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
-    earlier = read_run(recipe.output) if resume else None
-    return RunRecord(
-        angiova_version=__version__,
-        code_commit=facts.code_commit(),
-        command=sys.argv,
-        status="running",
-        started=earlier.started if earlier else facts.now(),
-        machine=facts.machine_facts(device),
-        recipe=recipe.model_dump(mode="json"),
-        seed=recipe.seed,
-        data=facts.data_facts(manifest, recipe),
-        model_preset=recipe.model.preset or str(recipe.model.checkpoint),
-        model_parts=parameter_table(model),
-        progress=Progress(planned_optimizer_steps=schedule.optimizer_steps),
-        resources=earlier.resources if earlier else Resources(),
-        messages=[*earlier.messages, f"resumed {facts.now()}"] if earlier else [],
-    )
-
-
 def _finish_record(
-    record: RunRecord, recipe: Recipe, trainer: Sa2VATrainer, status: str, device: torch.device, started: float
+    record: RunRecord,
+    recipe: Recipe,
+    trainer: Sa2VATrainer,
+    loss_weights: dict[str, float],
+    status: str,
+    device: torch.device,
+    started: float,
 ) -> None:
     """Write down how far the run came, what it cost and what it left."""
     state, run = trainer.state, recipe.output
@@ -279,7 +188,7 @@ def _finish_record(
     record.progress.optimizer_steps = state.global_step
     record.progress.micro_steps = state.global_step * recipe.batch.accumulation
     record.progress.samples_seen = record.progress.micro_steps * recipe.batch.micro * trainer.args.world_size
-    record.losses = facts.loss_facts(lines, recipe.losses.model_dump())
+    record.losses = facts.loss_facts(lines, loss_weights)
     seconds = record.resources.seconds
     seconds["training"] = round(seconds.get("training", 0) + time.monotonic() - started - seconds["setup"], 1)
     seconds["total"] = round(seconds.get("total", 0) + time.monotonic() - started, 1)

@@ -7,20 +7,22 @@ from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Prediction, Split, Target
 from angiova.evaluation.cases import merged_targets
 from angiova.evaluation.overlap import confusion, dice
-from angiova.inference.predictor import Predictor
+from angiova.inference.answers import Answerer
 from angiova.training.config import ValidationSettings
 from angiova.training.loop import VALIDATION_METRIC
 
 
-def validation_records(manifest: Manifest, settings: ValidationSettings) -> list[FrameRecord]:
-    """Return the frames to look at, spread evenly over the part."""
-    records = [record for record in manifest.records(Split(settings.split)) if record.targets]
+def validation_records(
+    manifest: Manifest, settings: ValidationSettings, phrases: tuple[str, ...] | None = None
+) -> list[FrameRecord]:
+    """Return the frames to look at, spread evenly over the part, with the targets of these phrases; None: with all."""
+    records = [r for r in (record.only(phrases) for record in manifest.records(Split(settings.split))) if r.targets]
     count = min(settings.frames, len(records))
     return [records[i * len(records) // count] for i in range(count)]
 
 
 def validate(
-    predictor: Predictor, manifest: Manifest, records: list[FrameRecord], settings: ValidationSettings
+    predictor: Answerer, manifest: Manifest, records: list[FrameRecord], settings: ValidationSettings
 ) -> dict[str, float]:
     """Predict and return mean Dice of each kind of target, and their mean as the score to choose checkpoints by.
 

@@ -1,0 +1,168 @@
+"""What a run trains by gradient descent: Sa2VA, or a network to compare with. The run itself is the same for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from angiova.baselines.network import LOSS_NAMES, NetworkBaseline, new_network
+from angiova.baselines.settings import NetworkSettings
+from angiova.data.dataset import Example, ExampleSettings
+from angiova.data.manifest import Manifest
+from angiova.errors import ConfigError, ModelError
+from angiova.inference.answers import Answerer
+from angiova.inference.baseline import BaselinePredictor
+from angiova.inference.predictor import Predictor
+from angiova.model.adapters import Base, select_trainable
+from angiova.model.fingerprint import fingerprint
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.opening import checkpoint_folder, is_adapter, open_model
+from angiova.model.parts import parameter_table, whole_as_part
+from angiova.model.presets import build, build_nano
+from angiova.model.processing import Sa2VAProcessor
+from angiova.model.trainable import TrainableSettings
+from angiova.run_record import ModelPart
+from angiova.training.config import Recipe
+from angiova.training.loop import AdapterSaving
+from angiova.training.phrase import phrase_to_train
+from angiova.training.warmup import teach_names
+
+# Parameters from which a checkpoint is fine-tuned through an adapter unless the recipe says otherwise.
+LARGE_MODEL = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What a run needs to know of the thing it trains.
+
+    Attributes:
+        model: its forward returns `losses` by name.
+        parts: its parameters, for the record.
+        collate: makes the arguments of its forward from examples.
+        tokenizer: saved with each checkpoint; None for a model without words.
+        answerer: returns the model, as it then is, ready to be asked.
+        loss_weights: weight of each loss in the sum.
+        phrases: what it is taught; None: whatever is labelled.
+        examples: what is asked about a frame.
+        adapter: how checkpoints are written when only an adapter is trained.
+        warm_up: run once before training, returns what to write down about it.
+    """
+
+    model: PreTrainedModel
+    parts: list[ModelPart]
+    collate: Callable[[Sequence[Example]], dict[str, Any]]
+    tokenizer: PreTrainedTokenizerBase | None
+    answerer: Callable[[], Answerer]
+    loss_weights: dict[str, float]
+    phrases: tuple[str, ...] | None
+    examples: ExampleSettings
+    adapter: AdapterSaving | None = None
+    warm_up: Callable[[], str] | None = None
+
+
+def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Learner:
+    """Return what the recipe trains.
+
+    Raises:
+        ConfigError: it cannot be trained as the recipe says.
+        ModelError: its checkpoint cannot be opened.
+    """
+    if isinstance(recipe.model.baseline, NetworkSettings):
+        return _network_learner(recipe, recipe.model.baseline, manifest, device)
+    model, processor = starting_model(recipe)
+    adapter = _prepare_weights(recipe, model, trainable_settings(recipe, model), device)
+
+    def warm_up() -> str:
+        first, last = teach_names(model, processor, recipe.language_warmup, recipe.seed, device)
+        return f"language warm-up: {recipe.language_warmup.steps} steps on text alone, loss {first:.2f} -> {last:.2f}"
+
+    return Learner(
+        model=model,
+        parts=parameter_table(model),
+        collate=processor.collate,
+        tokenizer=processor.tokenizer,
+        answerer=lambda: Predictor(model, processor, device),
+        loss_weights=recipe.losses.model_dump(),
+        phrases=None,
+        examples=recipe.data.examples,
+        adapter=adapter,
+        warm_up=warm_up if recipe.language_warmup.steps else None,
+    )
+
+
+def _network_learner(recipe: Recipe, settings: NetworkSettings, manifest: Manifest, device: torch.device) -> Learner:
+    """Return a network with random weights, taught one phrase by the two losses that a mask has."""
+    phrase = phrase_to_train(settings, manifest, recipe)
+    network = new_network(settings, phrase)
+    weights = recipe.losses.model_dump()
+    return Learner(
+        model=network,
+        parts=[whole_as_part(network, settings.method)],
+        collate=network.collate,
+        tokenizer=None,
+        answerer=lambda: BaselinePredictor(NetworkBaseline(network, device)),
+        loss_weights={name: weights[name] for name in LOSS_NAMES},
+        phrases=(phrase,),
+        examples=ExampleSettings(targets_per_frame=1, whole_only=1, absent_segments=0, joined=0),
+    )
+
+
+def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
+    """Return the model that the recipe starts from, on the CPU.
+
+    Raises:
+        ModelError: the checkpoint cannot be opened, or is an adapter.
+    """
+    if recipe.model.preset is not None:
+        side = recipe.model.segmenter_px
+        model, tokenizer = build(recipe.model.preset) if side is None else build_nano(segmenter_px=side)
+        return model, Sa2VAProcessor(tokenizer, model.config)
+    assert recipe.model.checkpoint is not None
+    folder = checkpoint_folder(recipe.model.checkpoint)
+    if is_adapter(folder):
+        raise ModelError("training cannot start from an adapter", where=folder, remedy="fold it in: angiova merge")
+    model, processor = open_model(folder)
+    return model.train(), processor
+
+
+def trainable_settings(recipe: Recipe, model: Sa2VAModel) -> TrainableSettings:
+    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise."""
+    is_large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE_MODEL
+    everything = recipe.model.preset is not None or not is_large
+    return recipe.trainable or (TrainableSettings.everything() if everything else TrainableSettings())
+
+
+def _prepare_weights(
+    recipe: Recipe, model: Sa2VAModel, trainable: TrainableSettings, device: torch.device
+) -> AdapterSaving | None:
+    """Choose what is trained, always in float32; below an adapter, store what is frozen as it is used.
+
+    Raises:
+        ConfigError: an adapter would have random weights as its base, which nobody could open again.
+    """
+    if not trainable.is_adapter:
+        select_trainable(model.float(), trainable)
+        return None
+    if recipe.model.checkpoint is None:
+        raise ConfigError(
+            "an adapter needs a base on disk, not random weights of a preset",
+            where="trainable.language_model",
+            remedy="give model.checkpoint, or use language_model: full",
+        )
+    folder = checkpoint_folder(recipe.model.checkpoint).resolve()
+    base = Base(folder=folder, fingerprint=fingerprint(folder))
+    select_trainable(model, trainable)
+    bf16 = uses_bf16(recipe, device)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16 if bf16 and not parameter.requires_grad else torch.float32)
+    return AdapterSaving(base, trainable, torch.bfloat16 if bf16 else torch.float32)
+
+
+def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
+    """Say whether training computes in bfloat16."""
+    available = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return recipe.precision == "bf16" or (recipe.precision == "auto" and available)
