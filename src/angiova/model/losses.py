@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from angiova.errors import ModelError
 from angiova.model.outputs import MaskOutput
+
+
+# The label of tokens that nothing is learnt from.
+IGNORED_LABEL = -100
+
+
+def num_terms(batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return how many terms each loss of a training batch is the mean of: tokens, masks, or masks that are not empty.
+
+    A step of several micro-batches, on several devices, weighs each by its share of the terms of all; so it learns the
+    same however its examples are laid out.
+
+    Args:
+        batch: `labels` of shape (B, L), where there are words, and `masks`, (H, W) each.
+    """
+    masks = batch["masks"]
+    num_masks = torch.tensor(len(masks))
+    counts = {name: num_masks for name in ("mask", "presence", "absence", "coarse")}
+    counts["dice"] = torch.stack([mask.any() for mask in masks]).sum().cpu() if masks else num_masks
+    if "labels" in batch:
+        counts["language"] = (batch["labels"][:, 1:] != IGNORED_LABEL).sum().cpu()
+    return counts
 
 
 def language_loss(logits_KV: Tensor, labels_K: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from angiova.model import losses
 from angiova.model.bridge import Bridge
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.initialisation import initialise
+from angiova.model.losses import IGNORED_LABEL
 from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput
 from angiova.model.refiner import FrameDetail, Refiner
 from angiova.model.segmenter import DecodedMasks, decode_objects, encode_frames
 
-IGNORED_LABEL = -100
 # An untrained model may answer with dozens of `[SEG]` tokens; decoding in parts bounds the memory they take.
 OBJECTS_AT_ONCE = 16
 
@@ -76,17 +76,26 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         """
         states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
         is_seg_BL = self._is_seg(input_ids, attention_mask)
-        decoded = None
+        decoded, anchor = None, states_BLH
         if is_seg_BL.any():
             frames = self.encode_frames(segmenter_pixels, images)
             frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]
             decoded = self.decode_masks(frames, states_BLH[is_seg_BL], frame_of_object_N)
+        elif masks is not None and _others_wait_for_gradients():
+            anchor = self._decode_idly(segmenter_pixels, images, states_BLH)
         measured: dict[str, Tensor] = {}
         if labels is not None:
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
-            measured |= losses.mask_losses(decoded, masks, states_BLH)
+            measured |= losses.mask_losses(decoded, masks, anchor)
         return Sa2VAOutput(losses=measured, masks=decoded)
+
+    def _decode_idly(self, segmenter_pixels: Tensor, images: list[Tensor], states_BLH: Tensor) -> Tensor:
+        """Decode one mask that nobody asked for, so that every weight has a gradient (of 0) on every device."""
+        frames = self.encode_frames(segmenter_pixels[:1], images[:1])
+        decoded = self.decode_masks(frames, states_BLH[:1, -1], torch.zeros(1, dtype=torch.long, device=self.device))
+        parts = (decoded.coarse_N1hw, decoded.presence_N, *decoded.logits_of())
+        return torch.stack([part.mean() for part in parts]).sum()
 
     def encode_frames(self, segmenter_pixels_F3SS: Tensor, images: list[Tensor]) -> EncodedFrames:
         """Run SAM2's encoder and the refiner's encoder on F frames; see `forward` for the shapes."""
@@ -274,13 +283,18 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         next_BL = labels_BL[:, 1:]
         supervised_BL = next_BL != IGNORED_LABEL
         if not supervised_BL.any():
-            return losses.zero_loss(states_BLH)
+            return losses.zero_loss(self.vlm.lm_head(states_BLH[:1, -1:]))
         logits_KV = self.vlm.lm_head(states_BLH[:, :-1][supervised_BL])
         return losses.language_loss(logits_KV, next_BL[supervised_BL])
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise the bridge and the refiner; the sub-models initialise themselves."""
         initialise(module)
+
+
+def _others_wait_for_gradients() -> bool:
+    """Say whether this is one of several processes that average their gradients; a missing one would stop them all."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized() and torch.is_grad_enabled()
 
 
 def _groups_of(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:

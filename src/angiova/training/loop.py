@@ -25,6 +25,7 @@ from angiova.model.adapters import (
     read_adapter,
     save_adapter,
 )
+from angiova.model.losses import num_terms
 from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
 
@@ -59,8 +60,9 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         adapter: how checkpoints are written when only an adapter is trained; None when whole models are.
     """
 
-    # `compute_loss` returns the mean of a micro-batch, so the Trainer divides by the accumulation steps.
-    loss_is_scaled_for_ga = False
+    # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
+    # transformers 5.17 asks `model_accepts_loss_kwargs` instead.
+    loss_is_scaled_for_ga = True
     control: TrainerControl
 
     def __init__(
@@ -75,8 +77,9 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter = adapter
-        self._loss_sums: dict[str, Tensor] = {}
-        self._num_summed = 0
+        self.model_accepts_loss_kwargs = True
+        self._loss_sums_L = torch.zeros(len(loss_weights), device=self.args.device)
+        self._num_steps_summed = 0
 
     def compute_loss(
         self,
@@ -85,23 +88,44 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401
-        """Return the weighted sum of the model's losses, and remember each for the log.
+        """Return this micro-batch's part of the weighted sum of losses of an optimizer step; remember each for the log.
+
+        Each loss is a mean over its terms (see `num_terms`). The micro-batch counts by its share of the terms of the
+        whole step, all devices together, so that examples weigh the same however they are laid out.
+
+        Args:
+            model: the model.
+            inputs: a training batch.
+            return_outputs: return the model's output too.
+            num_items_in_batch: terms of each loss in the whole step, shape (losses,); None: this batch is all.
 
         Raises:
             TrainingError: the sum is not a finite number; no optimizer step is made with it.
         """
         outputs = model(**inputs)
-        total = torch.stack([weight * outputs.losses[name] for name, weight in self._loss_weights.items()]).sum()
+        losses_L = torch.stack([outputs.losses[name].float() for name in self._loss_weights])
+        if isinstance(num_items_in_batch, Tensor):
+            # Devices average their gradients, so each counts as often as there are devices.
+            own_L = self._num_terms([inputs]).to(losses_L.device)
+            losses_L = losses_L * own_L / num_items_in_batch.clamp(min=1) * self.args.world_size
+        total = (losses_L * losses_L.new_tensor(list(self._loss_weights.values()))).sum()
         if not torch.isfinite(total):
             worst = [name for name, value in outputs.losses.items() if not torch.isfinite(value)]
             raise TrainingError(
                 f"loss {', '.join(worst) or 'sum'} is not finite at optimizer step {self.state.global_step}",
                 remedy="lower optimizer.lr or use precision: fp32, then go on with --resume from the last checkpoint",
             )
-        for name, value in outputs.losses.items():
-            self._loss_sums[name] = self._loss_sums.get(name, 0) + value.detach().float()
-        self._num_summed += 1
+        self._loss_sums_L += losses_L.detach()
         return (total, outputs) if return_outputs else total
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
+        """Return the terms of each loss in one optimizer step over all devices, shape (losses,)."""
+        self._num_steps_summed += 1
+        return self.accelerator.reduce(self._num_terms(batch_samples).to(device), "sum")
+
+    def _num_terms(self, batches: list[dict[str, Any]]) -> Tensor:
+        counts = [num_terms(batch) for batch in batches]
+        return torch.tensor([float(sum(count[name] for count in counts)) for name in self._loss_weights])
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Group the trainable parameters by learning rate and weight decay; biases and norms have no decay."""
@@ -124,10 +148,11 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         return self.optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add each loss, averaged since the last log line, to what the Trainer logs."""
-        if "loss" in logs and self._num_summed:
-            logs |= {f"loss_{name}": float(value) / self._num_summed for name, value in self._loss_sums.items()}
-            self._loss_sums, self._num_summed = {}, 0
+        """Add each loss, averaged over the optimizer steps since the last log line and over devices."""
+        if "loss" in logs and self._num_steps_summed:
+            means_L = self.accelerator.reduce(self._loss_sums_L, "mean") / self._num_steps_summed
+            logs |= {f"loss_{name}": float(mean) for name, mean in zip(self._loss_weights, means_L, strict=True)}
+            self._loss_sums_L, self._num_steps_summed = torch.zeros_like(self._loss_sums_L), 0
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401
