@@ -51,7 +51,7 @@ def fitted(examples: list[Example]) -> tuple[Sa2VAModel, Sa2VAProcessor, list[di
 
 def test_training_reduces_every_loss_on_one_batch(fitted: tuple[object, object, list[dict[str, float]]]) -> None:
     first, last = fitted[2][0], fitted[2][-1]
-    assert set(first) == {"language", "mask", "dice", "presence", "absence", "coarse"}
+    assert set(first) == {"language", "mask", "dice", "iou", "presence", "absence", "coarse"}
     for name in first:
         assert last[name] < 0.8 * first[name], f"{name}: {first[name]:.3f} -> {last[name]:.3f}"
 
@@ -159,6 +159,7 @@ def test_words_alone_cost_no_segmenter_and_have_zero_mask_losses() -> None:
         "dice",
         "presence",
         "absence",
+        "iou",
         "coarse",
     }
 

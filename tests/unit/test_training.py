@@ -69,7 +69,7 @@ def test_the_record_says_what_happened(start: Path, finished: Path) -> None:
     assert record.data.splits["train"].patients == 2
     model = load(finished).model
     assert sum(part.total for part in record.model_parts) == sum(p.numel() for p in model.parameters())
-    assert set(record.losses) == {"language", "mask", "dice", "presence", "absence", "coarse"}
+    assert set(record.losses) == {"language", "mask", "dice", "iou", "presence", "absence", "coarse"}
     for checkpoint in record.checkpoints:
         folder = finished / checkpoint.path
         assert checkpoint.sha256 == sha256_file(folder / "model.safetensors")

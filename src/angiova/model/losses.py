@@ -12,12 +12,12 @@ from torch import Tensor
 from angiova.errors import ModelError
 from angiova.model.outputs import MaskOutput
 
-
+MASK_LOSSES = ("mask", "dice", "iou", "presence", "absence", "coarse")
 # The label of tokens that nothing is learnt from.
 IGNORED_LABEL = -100
 
 
-def num_terms(batch: Mapping[str, Any]) -> dict[str, Tensor]:
+def num_terms(batch: Mapping[str, Any]) -> dict[str, int]:
     """Return how many terms each loss of a training batch is the mean of: tokens, masks, or masks that are not empty.
 
     A step of several micro-batches, on several devices, weighs each by its share of the terms of all; so it learns the
@@ -27,11 +27,10 @@ def num_terms(batch: Mapping[str, Any]) -> dict[str, Tensor]:
         batch: `labels` of shape (B, L), where there are words, and `masks`, (H, W) each.
     """
     masks = batch["masks"]
-    num_masks = torch.tensor(len(masks))
-    counts = {name: num_masks for name in ("mask", "presence", "absence", "coarse")}
-    counts["dice"] = torch.stack([mask.any() for mask in masks]).sum().cpu() if masks else num_masks
+    counts = dict.fromkeys(("mask", "presence", "absence", "coarse"), len(masks))
+    counts["dice"] = counts["iou"] = sum(bool(mask.any()) for mask in masks)
     if "labels" in batch:
-        counts["language"] = (batch["labels"][:, 1:] != IGNORED_LABEL).sum().cpu()
+        counts["language"] = int((batch["labels"][:, 1:] != IGNORED_LABEL).sum())
     return counts
 
 
@@ -60,8 +59,19 @@ def dice_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
     return 1 - (2 * overlap + 1) / (total + 1)
 
 
+@torch.no_grad()
+def measured_iou(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
+    """Return the intersection over the union of N masks at probability 0.5 and their targets, shape (N,)."""
+    masks_NHW, targets = logits_NHW > 0, targets_NHW.bool()
+    shared_N = (masks_NHW & targets).sum(dim=(-2, -1))
+    return shared_N / (masks_NHW | targets).sum(dim=(-2, -1)).clamp(min=1)
+
+
 def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
-    """Return the losses of N masks by name: `mask`, `dice`, `presence`, `absence`, `coarse`.
+    """Return the losses of N masks by name: `mask`, `dice`, `iou`, `presence`, `absence`, `coarse`.
+
+    `iou` is how far SAM2's estimate of a mask's IoU is from the truth, absolutely, as SAM 2 is trained (Ravi et al.,
+    arXiv 2408.00714, appendix D.2.2); empty targets have none.
 
     Args:
         output: the decoded masks; None when there are none.
@@ -78,9 +88,9 @@ def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor
             remedy="a truncated sequence loses masks; raise the maximal length",
         )
     if output is None:
-        return {name: zero_loss(anchor) for name in ("mask", "dice", "presence", "absence", "coarse")}
+        return {name: zero_loss(anchor) for name in MASK_LOSSES}
     present_N = torch.stack([target.any() for target in targets])
-    mask_N, dice_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(3))
+    mask_N, dice_N, iou_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(4))
     for group in output.groups:
         members = (group.objects_G,)
         targets_GHW = torch.stack([targets[index] for index in group.objects_G.tolist()])
@@ -89,11 +99,13 @@ def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor
         coarse_dice_G = dice_loss(coarse_Ghw, small_Ghw) * present_N[group.objects_G]
         mask_N = mask_N.index_put(members, mask_loss(group.logits_GHW, targets_GHW))
         dice_N = dice_N.index_put(members, dice_loss(group.logits_GHW, targets_GHW))
+        iou_N = iou_N.index_put(members, measured_iou(group.logits_GHW, targets_GHW).float())
         coarse_N = coarse_N.index_put(members, mask_loss(coarse_Ghw, small_Ghw) + coarse_dice_G)
     presence, absence = presence_losses(output.presence_N, present_N)
     return {
         "mask": mask_N.mean(),
         "dice": mean_where(dice_N, present_N),
+        "iou": mean_where((output.predicted_iou_N.float() - iou_N).abs(), present_N),
         "presence": presence,
         "absence": absence,
         "coarse": coarse_N.mean(),

@@ -94,7 +94,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         """Decode one mask that nobody asked for, so that every weight has a gradient (of 0) on every device."""
         frames = self.encode_frames(segmenter_pixels[:1], images[:1])
         decoded = self.decode_masks(frames, states_BLH[:1, -1], torch.zeros(1, dtype=torch.long, device=self.device))
-        parts = (decoded.coarse_N1hw, decoded.presence_N, *decoded.logits_of())
+        parts = (decoded.coarse_N1hw, decoded.presence_N, decoded.predicted_iou_N, *decoded.logits_of())
         return torch.stack([part.mean() for part in parts]).sum()
 
     def encode_frames(self, segmenter_pixels_F3SS: Tensor, images: list[Tensor]) -> EncodedFrames:

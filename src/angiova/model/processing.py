@@ -17,7 +17,7 @@ from angiova.data.dataset import Example
 from angiova.data.pixels import to_grey
 from angiova.data.prompts import Turn
 from angiova.model.configuration import PixelStatistics, Sa2VAConfig
-from angiova.model.modeling import IGNORED_LABEL
+from angiova.model.losses import IGNORED_LABEL
 from angiova.model.tiling import cut_tiles, resize_to
 from angiova.model.tokenizer import IM_END, IMG_CONTEXT, IMG_END, IMG_START
 

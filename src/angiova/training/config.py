@@ -91,6 +91,7 @@ class LossWeights(_Section):
     language: float = Field(1.0, ge=0, description="Cross-entropy of the answer's words.")
     mask: float = Field(2.0, ge=0, description="Binary cross-entropy of the mask at image resolution.")
     dice: float = Field(1.0, ge=0, description="Soft Dice of the mask at image resolution.")
+    iou: float = Field(0.05, ge=0, description="Error of SAM2's own estimate of the mask's IoU.")
     presence: float = Field(0.2, ge=0, description="Cross-entropy of 'the object is in the frame', where it is.")
     absence: float = Field(0.2, ge=0, description="The same, where it is not.")
     coarse: float = Field(0.5, ge=0, description="Both mask losses of SAM2's low-resolution logits.")
