@@ -153,11 +153,19 @@ def train(
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, e.g. --set optimizer.lr=1e-4."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the output folder where it stopped.")] = False,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes, one a device; default: every GPU of this machine, else one.")
+    ] = None,
 ) -> None:
     """Fine-tune a model as the recipe says; Ctrl-C saves and stops, --resume goes on."""
     from angiova.training.config import load_recipe
 
     settings = load_recipe(recipe, set_ or [])  # before torch is loaded, so that a mistake is told at once
+    from angiova.training import processes
+
+    count = 1 if processes.is_worker() else processes.count_devices(devices, settings.device)
+    if count > 1:
+        raise typer.Exit(processes.start_processes(count, [sys.executable, "-m", "angiova", *sys.argv[1:]]))
     from angiova.training.trainer import train as run_training
 
     raise typer.Exit(run_training(settings, resume=resume))

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from angiova.errors import TrainingError
+from angiova.training import processes
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
@@ -38,6 +39,8 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Keep the lines up to the step that training goes on from."""
+        if not state.is_world_process_zero:
+            return
         kept = [line for line in read_metrics(self.path) if line["optimizer_step"] <= state.global_step]
         self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
@@ -50,6 +53,8 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Write the line."""
+        if not state.is_world_process_zero:
+            return
         logs = logs or {}
         samples = state.global_step * self.samples_per_step
         line: dict[str, Any] = {
@@ -108,7 +113,8 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Start the bar where training starts."""
         self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
-        self._bar.start()
+        if state.is_world_process_zero:
+            self._bar.start()
 
     def on_step_end(
         self,
@@ -133,7 +139,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         if "loss" in logs:
             parts = [f"{n.removeprefix('loss_')} {v:.3f}" for n, v in logs.items() if n.startswith("loss_")]
             self._bar.update(self._task, news="  ".join(parts))
-        elif any(name.startswith("eval_") for name in logs):
+        elif state.is_world_process_zero and any(name.startswith("eval_") for name in logs):
             parts = [f"{n.removeprefix('eval_')} {v:.3f}" for n, v in logs.items() if n.startswith("eval_")]
             self._bar.console.print(f"step {state.global_step} validation: " + "  ".join(parts))
 
@@ -153,7 +159,10 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
 
 
 class CleanStop(TrainerCallback):  # type: ignore[misc]
-    """Turns the first Ctrl-C (or SIGTERM) into "finish this step, save, stop"; a second one stops at once."""
+    """Turns the first Ctrl-C (or SIGTERM) into "finish this step, save, stop"; a second one stops at once.
+
+    Several processes may hear of it between different steps; all stop after the step at whose end one of them knows.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -172,7 +181,8 @@ class CleanStop(TrainerCallback):  # type: ignore[misc]
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        Console(stderr=True).print("stopping after this step; press Ctrl-C again to stop at once")
+        if processes.is_main():
+            Console(stderr=True).print("stopping after this step; press Ctrl-C again to stop at once")
 
     def on_step_end(
         self,
@@ -182,6 +192,7 @@ class CleanStop(TrainerCallback):  # type: ignore[misc]
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Ask the Trainer to save and stop."""
+        self.asked = processes.any_of_all(self.asked)
         if self.asked:
             control.should_save = control.should_training_stop = True
 

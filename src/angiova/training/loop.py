@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -14,6 +14,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerControl
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from angiova.data.dataset import Example
 from angiova.errors import TrainingError
 from angiova.files import read_json, sha256_file, write_json
 from angiova.model.adapters import (
@@ -28,11 +29,13 @@ from angiova.model.adapters import (
 from angiova.model.losses import num_terms
 from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
+from angiova.training import processes
 
 COMPLETE_NAME = "complete.json"
 # What resuming needs beside a bfloat16 adapter; nobody else reads it.
 FULL_PRECISION_NAME = "full_precision.safetensors"
 VALIDATION_METRIC = "score"
+NUM_TERMS = "num_terms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,22 @@ class AdapterSaving:
     base: Base
     trainable: TrainableSettings
     dtype: torch.dtype
+
+
+class CountingCollate:
+    """Makes training batches that say how many terms each of their losses has, counted where batches are made.
+
+    Args:
+        collate: makes the arguments of the model's forward from examples.
+    """
+
+    def __init__(self, collate: Callable[[Sequence[Example]], dict[str, Any]]) -> None:
+        self._collate = collate
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return the batch, with the counts under NUM_TERMS."""
+        batch = self._collate(examples)
+        return batch | {NUM_TERMS: num_terms(batch)}
 
 
 class Sa2VATrainer(Trainer):  # type: ignore[misc]
@@ -102,11 +121,13 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         Raises:
             TrainingError: the sum is not a finite number; no optimizer step is made with it.
         """
+        inputs = dict(inputs)
+        own = inputs.pop(NUM_TERMS)
         outputs = model(**inputs)
         losses_L = torch.stack([outputs.losses[name].float() for name in self._loss_weights])
         if isinstance(num_items_in_batch, Tensor):
             # Devices average their gradients, so each counts as often as there are devices.
-            own_L = self._num_terms([inputs]).to(losses_L.device)
+            own_L = losses_L.new_tensor(self._in_order([own]))
             losses_L = losses_L * own_L / num_items_in_batch.clamp(min=1) * self.args.world_size
         total = (losses_L * losses_L.new_tensor(list(self._loss_weights.values()))).sum()
         if not torch.isfinite(total):
@@ -121,11 +142,12 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Return the terms of each loss in one optimizer step over all devices, shape (losses,)."""
         self._num_steps_summed += 1
-        return self.accelerator.reduce(self._num_terms(batch_samples).to(device), "sum")
+        counts_L = torch.tensor(self._in_order([batch[NUM_TERMS] for batch in batch_samples]), device=device)
+        return cast(Tensor, self.accelerator.reduce(counts_L, "sum"))
 
-    def _num_terms(self, batches: list[dict[str, Any]]) -> Tensor:
-        counts = [num_terms(batch) for batch in batches]
-        return torch.tensor([float(sum(count[name] for count in counts)) for name in self._loss_weights])
+    def _in_order(self, counts: Sequence[Mapping[str, int]]) -> list[float]:
+        """Return the sum of several counts of terms for each loss, in the order of the weights."""
+        return [float(sum(count[name] for count in counts)) for name in self._loss_weights]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Group the trainable parameters by learning rate and weight decay; biases and norms have no decay."""
@@ -196,6 +218,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last."""
         super()._save_checkpoint(*args, **kwargs)
+        processes.wait_for_all()
         folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
             mark_complete(folder)

@@ -12,6 +12,7 @@ from angiova.data.manifest import Manifest
 from angiova.errors import ConfigError
 from angiova.files import write_text
 from angiova.run_record import RUN_NAME, ModelPart, Progress, Resources, RunRecord, read_run
+from angiova.training import processes
 from angiova.training import record as facts
 from angiova.training.config import Recipe, dump_recipe
 from angiova.training.loop import complete_checkpoints
@@ -39,9 +40,21 @@ def prepare_folder(run: Path, resume: bool) -> Path | None:
 def start_record(
     recipe: Recipe, manifest: Manifest, parts: list[ModelPart], planned_steps: int, device: torch.device, resume: bool
 ) -> RunRecord:
-    """Write the recipe with every default, and return a record that says what is about to happen."""
-    write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
+    """Write the recipe with every default, and return a record that says what is about to happen.
+
+    Raises:
+        ConfigError: a resumed run was planned with another number of optimizer steps.
+    """
     earlier = read_run(recipe.output) if resume else None
+    planned_before = planned_steps if earlier is None else earlier.progress.planned_optimizer_steps
+    if planned_before != planned_steps:
+        raise ConfigError(
+            f"the run was planned with {planned_before} optimizer steps, this is {planned_steps}",
+            where=recipe.output,
+            remedy="keep data.repeats, and batch.micro x batch.accumulation x devices, as they were",
+        )
+    if processes.is_main():
+        write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
     return RunRecord(
         angiova_version=__version__,
         code_commit=facts.code_commit(),

@@ -19,12 +19,13 @@ from angiova.data.records import Split
 from angiova.errors import ConfigError, ExitCode
 from angiova.inference.predictor import choose_device
 from angiova.run_record import METRICS_NAME, RunRecord, write_run
+from angiova.training import processes
 from angiova.training import record as facts
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
 from angiova.training.config import Recipe
 from angiova.training.filter import tune_filter
 from angiova.training.learner import make_learner, uses_bf16
-from angiova.training.loop import VALIDATION_METRIC, Sa2VATrainer, complete_checkpoints
+from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer, complete_checkpoints
 from angiova.training.nnunet import train_nnunet
 from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 from angiova.training.validation import validate, validation_records
@@ -62,10 +63,11 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     started = time.monotonic()
     keep_freed_memory()
     set_seed(recipe.seed)
-    run = recipe.output
+    run, device = recipe.output, choose_device(recipe.device)
+    processes.join(device)
     last_checkpoint = prepare_folder(run, resume)
+    processes.wait_for_all()
     manifest = Manifest(recipe.data.folder)
-    device = choose_device(recipe.device)
     learner = make_learner(recipe, manifest, device)
     dataset = ExampleDataset(
         manifest,
@@ -80,7 +82,8 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
     if learner.warm_up is not None and last_checkpoint is None:
         record.messages.append(learner.warm_up())
-    write_run(run, record)
+    if processes.is_main():
+        write_run(run, record)
 
     watched = []
     if schedule.steps_between_validations:
@@ -93,7 +96,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         args=_arguments(recipe, schedule, device),
         train_dataset=dataset,
         eval_dataset=watched or None,
-        data_collator=learner.collate,
+        data_collator=CountingCollate(learner.collate),
         processing_class=learner.tokenizer,
         callbacks=[metrics, progress, stop, GradientGuard()],
         loss_weights=learner.loss_weights,
@@ -113,14 +116,17 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         status = "stopped" if stop.asked else "finished"
     finally:
         progress.close()
-        _finish_record(record, recipe, trainer, learner.loss_weights, status, device, started)
+        # A process that failed cannot wait for the others; its record has its own devices alone.
+        devices = facts.peak_device_bytes(device)
+        record.resources.peak_device_bytes = devices if status == "failed" else processes.gather(devices)
+        if processes.is_main():
+            _finish_record(record, recipe, trainer, learner.loss_weights, status, started)
     return ExitCode.FAILED if stop.asked else ExitCode.DONE
 
 
 def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
     """Return the run's counts; a last incomplete optimizer step is not made."""
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    per_step = recipe.batch.micro * recipe.batch.accumulation * devices
+    per_step = recipe.batch.micro * recipe.batch.accumulation * processes.world_size()
     steps = num_samples // per_step
     if steps == 0:
         raise ConfigError(
@@ -154,6 +160,8 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         lr_scheduler_type="cosine",
         warmup_steps=round(recipe.optimizer.warmup * schedule.optimizer_steps),
         max_grad_norm=recipe.optimizer.clip,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
         bf16=bf16,
         use_cpu=device.type == "cpu",
         logging_steps=recipe.log_every,
@@ -178,7 +186,6 @@ def _finish_record(
     trainer: Sa2VATrainer,
     loss_weights: dict[str, float],
     status: str,
-    device: torch.device,
     started: float,
 ) -> None:
     """Write down how far the run came, what it cost and what it left."""
@@ -193,7 +200,6 @@ def _finish_record(
     seconds["training"] = round(seconds.get("training", 0) + time.monotonic() - started - seconds["setup"], 1)
     seconds["total"] = round(seconds.get("total", 0) + time.monotonic() - started, 1)
     record.resources.peak_rss_bytes = max(record.resources.peak_rss_bytes, facts.peak_rss_bytes())
-    record.resources.peak_device_bytes = facts.peak_device_bytes(device)
     validations = {line["optimizer_step"]: line["validation"] for line in lines if "validation" in line}
     best_step = max(validations, key=lambda step: validations[step][VALIDATION_METRIC], default=None)
     record.checkpoints = []

@@ -8,6 +8,7 @@ from angiova.data.records import FrameRecord, Prediction, Split, Target
 from angiova.evaluation.cases import merged_targets
 from angiova.evaluation.overlap import confusion, dice
 from angiova.inference.answers import Answerer
+from angiova.training import processes
 from angiova.training.config import ValidationSettings
 from angiova.training.loop import VALIDATION_METRIC
 
@@ -26,15 +27,19 @@ def validate(
 ) -> dict[str, float]:
     """Predict and return mean Dice of each kind of target, and their mean as the score to choose checkpoints by.
 
-    Targets that are absent and rightly not found are left out, as in evaluation.
+    Targets that are absent and rightly not found are left out, as in evaluation. Several processes share the frames.
     """
-    answers = {(p.frame_id, p.phrase): p for p in predictor.predict(manifest, records, settings.batch)}
+    own = records[processes.rank() :: processes.world_size()]
+    answers = {(p.frame_id, p.phrase): p for p in predictor.predict(manifest, own, settings.batch)}
+    scores = [
+        (f"dice_{target.kind}", _dice(target, answers[record.frame_id, target.phrase]))
+        for record in own
+        for target in merged_targets(record)
+    ]
     values: dict[str, list[float]] = {}
-    for record in records:
-        for target in merged_targets(record):
-            value = _dice(target, answers[record.frame_id, target.phrase])
-            if value is not None:
-                values.setdefault(f"dice_{target.kind}", []).append(value)
+    for name, value in processes.gather(scores):
+        if value is not None:
+            values.setdefault(name, []).append(value)
     means = {name: sum(scores) / len(scores) for name, scores in sorted(values.items())}
     return means | {VALIDATION_METRIC: sum(means.values()) / max(len(means), 1)}
 
