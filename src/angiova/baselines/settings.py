@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -39,6 +40,9 @@ class NetworkSettings(_Settings):
     method: Literal["unet", "dynunet"]
     channels: tuple[Level, ...] | None = Field(
         None, description="Channels of each level, the finest first; null: 5 levels for unet, 8 for dynunet."
+    )
+    checkpoint: Path | None = Field(
+        None, description="Run or checkpoint of the same network to start from; null: random weights."
     )
 
     @model_validator(mode="after")
