@@ -20,7 +20,14 @@ from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
 
 
 def evaluate_model(
-    model: Path, dataset: Path, *, split: str, out: Path | None = None, device: str | None = None, batch: int = 4
+    model: Path,
+    dataset: Path,
+    *,
+    split: str,
+    out: Path | None = None,
+    device: str | None = None,
+    batch: int = 4,
+    base: Path | None = None,
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
 
@@ -33,6 +40,7 @@ def evaluate_model(
         out: folder to write; default: RUN/evaluation when `model` is a run.
         device: where to run; default: the best there is.
         batch: frames predicted together.
+        base: where the base of an adapter lies now; default: where it lay in training.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -46,7 +54,7 @@ def evaluate_model(
     if out is None and not is_run:
         raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")
     folder = out if out is not None else model / EVALUATION_DIR
-    manifest, predictor = Manifest(dataset), load(model, device)
+    manifest, predictor = Manifest(dataset), load(model, device, base=base)
     records = [r for r in (record.only(predictor.phrases) for record in manifest.records(Split(split))) if r.targets]
     if not records:
         what = "" if predictor.phrases is None else f" with {' or '.join(predictor.phrases)}"

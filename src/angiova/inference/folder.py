@@ -48,6 +48,7 @@ def predict_folder(
     device: str | None = None,
     batch: int = 4,
     threshold: float = 0.5,
+    base: Path | None = None,
 ) -> ExitCode:
     """Answer every prompt about every image and write the answers.
 
@@ -61,7 +62,7 @@ def predict_folder(
         DataError: there is no image at all, or every one failed.
     """
     sources = find_images(source)
-    predictor = load(model, device, threshold)
+    predictor = load(model, device, threshold, base)
     prompts = list(prompts) or [question_for(phrase) for phrase in predictor.phrases or DEFAULT_PHRASES]
     answers: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []

@@ -123,8 +123,16 @@ def choose_device(name: str | None = None) -> torch.device:
         raise ModelError(f"device {name!r} cannot be used ({reason})", remedy="see `angiova doctor`") from None
 
 
-def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -> Answerer:
+def load(
+    model: str | Path, device: str | None = None, threshold: float = 0.5, base: str | Path | None = None
+) -> Answerer:
     """Open a run or checkpoint folder for prediction, of Sa2VA or of a baseline.
+
+    Args:
+        model: run or checkpoint folder.
+        device: where to run; default: the best there is.
+        threshold: probability above which a pixel is foreground.
+        base: where the base of an adapter lies now; default: where it lay in training.
 
     Raises:
         ModelError: the folder holds no usable model.
@@ -133,7 +141,7 @@ def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -
     baseline = open_baseline(folder, choose_device(device))
     if baseline is not None:
         return BaselinePredictor(baseline, threshold)
-    network, processor = open_model(folder)
+    network, processor = open_model(folder, None if base is None else Path(base))
     return Predictor(network, processor, choose_device(device), threshold)
 
 
