@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer.main
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from angiova import run_record
+from angiova.baselines.settings import FrangiSettings, NetworkSettings, NnunetSettings
 from angiova.cli import app
 from angiova.data import manifest, records
 from angiova.data.rle import Rle
@@ -104,8 +105,18 @@ def recipe_page() -> str:
         "Names are joined by dots, as `--set` takes them. How to use them: "
         "[Write a recipe](../how-to/write-a-recipe.md).",
         _table(("field", "default", "meaning"), list(_fields(Recipe))),
+        "## model.baseline",
+        "What to compare with, instead of a preset or a checkpoint; "
+        "[how to](../how-to/compare-with-baselines.md). `method` says which:",
+        *(_baseline(kind) for kind in (FrangiSettings, NetworkSettings, NnunetSettings)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _baseline(kind: type[BaseModel]) -> str:
+    methods = " or ".join(get_args(kind.model_fields["method"].annotation))
+    rows = list(_fields(kind, "model.baseline."))
+    return "\n\n".join([f"### {methods}", _summary(kind), _table(("field", "default", "meaning"), rows)])
 
 
 def _fields(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:

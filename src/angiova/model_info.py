@@ -13,11 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from angiova.baselines.opening import baseline_type
 from angiova.errors import ModelError
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.convert.folders import Layout, layout_of, open_ours, open_released, read_tokenizer
 from angiova.model.convert.names import links_of
-from angiova.model.convert.sources import Linked, Source, Spec
+from angiova.model.convert.sources import Linked, SafetensorsSource, Source, Spec
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder
 from angiova.model.parts import parts_of
@@ -52,7 +53,7 @@ class ModelInfo:
 
     Attributes:
         model: the preset or folder asked about.
-        layout: "preset", "ours" or "released".
+        layout: "preset", "ours" or "released"; for a baseline its kind.
         parts: its parts.
     """
 
@@ -82,6 +83,9 @@ def model_info(model: str) -> ModelInfo:
     if not Path(model).exists():
         raise ModelError("neither a preset nor a folder", where=model, remedy=f"presets: {', '.join(sorted(PRESETS))}")
     folder = checkpoint_folder(Path(model))
+    baseline = baseline_type(folder)
+    if baseline is not None:
+        return ModelInfo(model, baseline, _baseline_parts(folder, _trainable(Path(model))))
     layout = layout_of(folder)
     source, config = _open(folder, layout)
     return ModelInfo(model, layout.value, _parts(config, source.specs, _trainable(Path(model))))
@@ -112,6 +116,14 @@ def _open(folder: Path, layout: Layout) -> tuple[Source, Sa2VAConfig]:
         return open_ours(folder)
     released, config = open_released(folder, read_tokenizer(folder))
     return Linked(released, links_of(config), to_ours=True), config
+
+
+def _baseline_parts(folder: Path, trainable: Mapping[str, int]) -> tuple[PartInfo, ...]:
+    """Return a network as one part; a filter has no weights, and nnU-Net's are not opened."""
+    if not list(folder.glob("*.safetensors")):
+        return ()
+    name, count = next(iter(trainable.items()), ("network", None))
+    return (_part(name, list(SafetensorsSource(folder).specs.values()), count),)
 
 
 def _parts(config: Sa2VAConfig, specs: Mapping[str, Spec] | None, trainable: Mapping[str, int]) -> tuple[PartInfo, ...]:

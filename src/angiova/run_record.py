@@ -7,6 +7,7 @@
       checkpoints/checkpoint-N/  one folder a checkpoint, after N optimizer steps; counts once complete.json is there
       evaluation/                evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
       tensorboard/               curves for TensorBoard, unless the recipe says no
+      nnunet/                    nnU-Net's own folders, for the baseline of that name
       report.html, report.md     the report; report_files/ holds the pictures of report.md
 
 A *micro-step* is one forward and backward pass on one device; an *optimizer step* ends an accumulation;

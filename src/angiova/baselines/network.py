@@ -7,7 +7,7 @@ UNETR) or newer designs given the same effort. MONAI's `DynUNet` with residual b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,8 +160,12 @@ def build_network(method: str, channels: tuple[int, ...]) -> nn.Module:
         # The sixth number is the width of the last upsampling, which MONAI's own default sets to that of the first.
         unet: nn.Module = BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=(*channels, channels[0]))
         return unet
+    return _build_dynunet(DynUNet, channels)
+
+
+def _build_dynunet(kind: Callable[..., nn.Module], channels: tuple[int, ...]) -> nn.Module:
     steps = len(channels) - 1
-    dynunet: nn.Module = DynUNet(
+    dynunet = kind(
         spatial_dims=2,
         in_channels=1,
         out_channels=1,
@@ -174,6 +178,8 @@ def build_network(method: str, channels: tuple[int, ...]) -> nn.Module:
         deep_supr_num=max(steps - UNSUPERVISED_LEVELS, 1),
         res_block=True,
     )
+    # MONAI (1.6.1) registers every layer twice, by its role and in the chain that runs it; safetensors refuses that.
+    object.__setattr__(dynunet, "skip_layers", dynunet._modules.pop("skip_layers"))
     return dynunet
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,7 +27,7 @@ class _Settings(BaseModel):
 class FrangiSettings(_Settings):
     """A Frangi filter, its parameters chosen by mean Dice on training frames; a CPU is enough."""
 
-    method: Literal["frangi"]
+    method: Literal["frangi"] = Field(description="Chooses this one.")
     frames: int = Field(60, ge=1, description="Most training frames that parameters are chosen on, drawn by the seed.")
 
 
@@ -36,9 +37,12 @@ class NetworkSettings(_Settings):
     `unet` is the plain U-Net. `dynunet` is nnU-Net's with residual blocks and deep supervision.
     """
 
-    method: Literal["unet", "dynunet"]
+    method: Literal["unet", "dynunet"] = Field(description="Chooses this one, and which network.")
     channels: tuple[Level, ...] | None = Field(
         None, description="Channels of each level, the finest first; null: 5 levels for unet, 8 for dynunet."
+    )
+    checkpoint: Path | None = Field(
+        None, description="Run or checkpoint of the same network to start from; null: random weights."
     )
 
     @model_validator(mode="after")
@@ -58,9 +62,12 @@ class NetworkSettings(_Settings):
 class NnunetSettings(_Settings):
     """nnU-Net through its own tools, which plan, augment and train as they choose; it must be installed."""
 
-    method: Literal["nnunet"]
+    method: Literal["nnunet"] = Field(description="Chooses this one.")
     epochs: Literal[1, 5, 10, 20, 50, 100, 250, 500, 1000] = Field(
         1000, description="nnU-Net's epochs of 250 steps each; the numbers that it has trainers for."
+    )
+    planner: Literal["ExperimentPlanner", "nnUNetPlannerResEncM", "nnUNetPlannerResEncL"] = Field(
+        "nnUNetPlannerResEncM", description="nnU-Net's planner; it recommends those with residual encoders."
     )
 
 

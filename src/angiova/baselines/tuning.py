@@ -44,7 +44,7 @@ class SearchSpace:
         windows_px: see `FrangiParameters.window_px`.
         scales_px: sets of scales.
         betas: see `FrangiParameters.beta`.
-        gammas: see `FrangiParameters.gamma`.
+        gammas: see `FrangiParameters.gamma`; one is enough, as the threshold does nearly the same.
         thresholds: see `FrangiParameters.threshold`.
         borders_px: see `FrangiParameters.border_px`.
         min_components_px: see `FrangiParameters.min_component_px`.
@@ -57,11 +57,12 @@ class SearchSpace:
         (2.0, 3.0, 4.0),
         (2.0, 3.0, 4.0, 6.0),
         (3.0, 4.0, 6.0),
-        (4.0, 6.0),
         (3.0, 4.0, 6.0, 8.0),
+        (4.0, 6.0, 8.0),
+        (3.0, 4.0, 6.0, 8.0, 11.0),
     )
-    betas: tuple[float, ...] = (0.3, 0.5, 1.0)
-    gammas: tuple[float, ...] = (0.5, 1.0)
+    betas: tuple[float, ...] = (0.3, 0.5, 1.0, 2.0)
+    gammas: tuple[float, ...] = (1.0,)
     thresholds: tuple[float, ...] = tuple(np.geomspace(0.005, 0.9, 32).tolist())
     borders_px: tuple[int, ...] = (0, 6)
     min_components_px: tuple[int, ...] = (0, 50, 100, 200, 400, 800, 1600, 3200)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from angiova.baselines.network import LOSS_NAMES, NetworkBaseline, new_network
+from angiova.baselines.network import LOSS_NAMES, MODEL_TYPE, NetworkBaseline, SegmentationNetwork, new_network
+from angiova.baselines.opening import baseline_type, open_network
 from angiova.baselines.settings import NetworkSettings
 from angiova.data.dataset import Example, ExampleSettings
 from angiova.data.manifest import Manifest
@@ -97,7 +98,7 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
 def _network_learner(recipe: Recipe, settings: NetworkSettings, manifest: Manifest, device: torch.device) -> Learner:
     """Return a network with random weights, taught one phrase by the two losses that a mask has."""
     phrase = phrase_to_train(settings, manifest, recipe)
-    network = new_network(settings, phrase)
+    network = _starting_network(settings, phrase)
     weights = recipe.losses.model_dump()
     return Learner(
         model=network,
@@ -111,11 +112,26 @@ def _network_learner(recipe: Recipe, settings: NetworkSettings, manifest: Manife
     )
 
 
+def _starting_network(settings: NetworkSettings, phrase: str) -> SegmentationNetwork:
+    """Return the network that training starts from, on the CPU."""
+    network = new_network(settings, phrase)
+    if settings.checkpoint is None:
+        return network
+    folder = checkpoint_folder(settings.checkpoint)
+    if baseline_type(folder) != MODEL_TYPE:
+        raise ModelError("this is no network", where=folder, remedy="give a run that trained this method")
+    started = open_network(folder)
+    if (started.config.method, tuple(started.config.channels)) != (settings.method, settings.levels):
+        raise ConfigError("another network than the recipe's", where=folder, remedy="use the same method and channels")
+    network.load_state_dict(started.state_dict())
+    return network
+
+
 def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
     """Return the model that the recipe starts from, on the CPU.
 
     Raises:
-        ModelError: the checkpoint cannot be opened, or is an adapter.
+        ModelError: the checkpoint cannot be opened, or is an adapter or a baseline.
     """
     if recipe.model.preset is not None:
         side = recipe.model.segmenter_px
@@ -125,6 +141,8 @@ def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
     folder = checkpoint_folder(recipe.model.checkpoint)
     if is_adapter(folder):
         raise ModelError("training cannot start from an adapter", where=folder, remedy="fold it in: angiova merge")
+    if baseline_type(folder) is not None:
+        raise ModelError("this is a baseline", where=folder, remedy="give it as model.baseline.checkpoint")
     model, processor = open_model(folder)
     return model.train(), processor
 

@@ -31,7 +31,11 @@ from angiova.training.phrase import phrase_to_train
 from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 
 CONFIGURATION: Final = "2d"
-PLANS: Final = "nnUNetPlans"
+PLANS_OF: Final = {
+    "ExperimentPlanner": "nnUNetPlans",
+    "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans",
+    "nnUNetPlannerResEncL": "nnUNetResEncUNetLPlans",
+}
 FOLD: Final = 0
 # nnU-Net's own constant, `num_iterations_per_epoch`.
 STEPS_AN_EPOCH: Final = 250
@@ -80,9 +84,10 @@ def trainer_name(epochs: int) -> str:
     return f"nnUNetTrainer_{epochs}epoch{'s' if epochs > 1 else ''}"
 
 
-def model_folder(folder: Path, epochs: int) -> Path:
+def model_folder(folder: Path, settings: NnunetSettings) -> Path:
     """Return where nnU-Net puts what it trained."""
-    return folder / "results" / DATASET_FOLDER / f"{trainer_name(epochs)}__{PLANS}__{CONFIGURATION}"
+    name = f"{trainer_name(settings.epochs)}__{PLANS_OF[settings.planner]}__{CONFIGURATION}"
+    return folder / "results" / DATASET_FOLDER / name
 
 
 def _run_tools(recipe: Recipe, settings: NnunetSettings, manifest: Manifest, phrase: str, device: torch.device) -> None:
@@ -92,18 +97,19 @@ def _run_tools(recipe: Recipe, settings: NnunetSettings, manifest: Manifest, phr
     if not (raw / DATASET_FOLDER / "dataset.json").exists():
         export_nnunet(manifest, raw, phrase, Split(recipe.data.train_split), Split(recipe.validation.split))
     if not (prepared / SPLITS_NAME).exists():
-        options = ["-d", DATASET_ID, "-c", CONFIGURATION, "--verify_dataset_integrity"]
-        run_tool("nnUNetv2_plan_and_preprocess", options, folder)
+        options: list[object] = ["-d", DATASET_ID, "-c", CONFIGURATION, "-pl", settings.planner]
+        run_tool("nnUNetv2_plan_and_preprocess", [*options, "--verify_dataset_integrity"], folder)
         shutil.copy(raw / DATASET_FOLDER / SPLITS_NAME, prepared / SPLITS_NAME)
-    begun = (model_folder(folder, settings.epochs) / f"fold_{FOLD}" / "checkpoint_latest.pth").exists()
-    options = [DATASET_ID, CONFIGURATION, FOLD, "-tr", trainer_name(settings.epochs), "-device", device.type]
+    begun = (model_folder(folder, settings) / f"fold_{FOLD}" / "checkpoint_latest.pth").exists()
+    options = [DATASET_ID, CONFIGURATION, FOLD, "-tr", trainer_name(settings.epochs)]
+    options += ["-p", PLANS_OF[settings.planner], "-device", device.type]
     workers = {} if recipe.data.workers is None else {"nnUNet_n_proc_DA": str(recipe.data.workers)}
     run_tool("nnUNetv2_train", [*options, *(["--c"] if begun else [])], folder, workers)
 
 
 def _keep(record: RunRecord, recipe: Recipe, settings: NnunetSettings, phrase: str) -> None:
     """Copy what prediction needs into a checkpoint, and write down how much was trained."""
-    trained, steps = model_folder(recipe.output / MODEL_DIR, settings.epochs), STEPS_AN_EPOCH * settings.epochs
+    trained, steps = model_folder(recipe.output / MODEL_DIR, settings), STEPS_AN_EPOCH * settings.epochs
     folder = recipe.output / CHECKPOINTS_DIR / f"checkpoint-{steps}"
     fold = f"fold_{FOLD}"
     (folder / MODEL_DIR / fold).mkdir(parents=True, exist_ok=True)
