@@ -179,3 +179,41 @@ def test_overrides_and_written_recipes_round_trip(tmp_path: Path) -> None:
     assert (changed.optimizer.lr, changed.data.examples.joined, changed.batch.micro) == (1e-3, 0, 3)
     path.write_text(dump_recipe(changed))
     assert load_recipe(path) == changed
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"schedule": "linear"}, [1, 0.75, 0.5, 0.25]),
+        ({"schedule": "constant"}, [1, 1, 1, 1]),
+        ({"schedule": "wsd", "cooldown": 0.5}, [1, 1, 1, 0.5]),
+    ],
+)
+def test_schedules(start: Path, tmp_path: Path, schedule: dict[str, object], expected: list[float]) -> None:
+    changes = {
+        "optimizer": {"lr": 1e-3, "warmup": 0, **schedule},
+        "data": {"folder": str(start / "data"), "repeats": 2, "workers": 0},
+        "validation": {"times": 0},
+    }
+    assert train(recipe(start, tmp_path / "run", **changes)) is ExitCode.DONE
+    rates = [line["lr"] / 1e-3 for line in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert rates == pytest.approx(expected)
+
+
+def test_training_ends_when_validation_does_not_get_better(start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = {"optimizer": {"lr": 1e-12}, "validation": {"times": 6, "frames": 2, "patience": 2}}
+    assert train(recipe(start, run, **changes)) is ExitCode.DONE
+    record = read_run(run)
+    assert record.status == "finished"
+    assert record.progress.optimizer_steps == 3 < record.progress.planned_optimizer_steps
+    assert "no better score in 2 validations" in record.messages[-1]
+    assert record.checkpoints[-1].optimizer_step == 3
+
+
+def test_a_loss_without_weight_is_not_measured(start: Path, tmp_path: Path) -> None:
+    changes = {"losses": {"cldice": 0.5}, "data": {"folder": str(start / "data"), "repeats": 1, "workers": 0}}
+    assert train(recipe(start, tmp_path / "run", **changes)) is ExitCode.DONE
+    losses = read_run(tmp_path / "run").losses
+    assert losses["cldice"].weight == 0.5 and 0 < losses["cldice"].first <= 1
+    assert "focal" not in losses

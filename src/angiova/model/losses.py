@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,11 @@ from torch import Tensor
 from angiova.errors import ModelError
 from angiova.model.outputs import MaskOutput
 
+FOCAL_GAMMA = 2
+# Erosions of the soft skeleton; must reach the middle of the widest vessel, here of 20 pixels.
+SKELETON_STEPS = 10
+# Losses of what is in the frame; an empty target is left to the cross-entropy.
+REGION_LOSSES = ("dice", "cldice", "iou")
 MASK_LOSSES = ("mask", "dice", "iou", "presence", "absence", "coarse")
 # The label of tokens that nothing is learnt from.
 IGNORED_LABEL = -100
@@ -27,8 +32,8 @@ def num_terms(batch: Mapping[str, Any]) -> dict[str, int]:
         batch: `labels` of shape (B, L), where there are words, and `masks`, (H, W) each.
     """
     masks = batch["masks"]
-    counts = dict.fromkeys(("mask", "presence", "absence", "coarse"), len(masks))
-    counts["dice"] = counts["iou"] = sum(bool(mask.any()) for mask in masks)
+    counts = dict.fromkeys((*MASK_LOSSES, *OPTIONAL_LOSSES), len(masks))
+    counts |= dict.fromkeys(REGION_LOSSES, sum(bool(mask.any()) for mask in masks))
     if "labels" in batch:
         counts["language"] = int((batch["labels"][:, 1:] != IGNORED_LABEL).sum())
     return counts
@@ -67,16 +72,55 @@ def measured_iou(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
     return shared_N / (masks_NHW | targets).sum(dim=(-2, -1)).clamp(min=1)
 
 
-def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor) -> dict[str, Tensor]:
-    """Return the losses of N masks by name: `mask`, `dice`, `iou`, `presence`, `absence`, `coarse`.
+def focal_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
+    """Return the focal loss in nats of each of N masks, averaged over its pixels; shape (N,).
+
+    The cross-entropy of a pixel times the squared probability of the wrong answer, so that the many easy pixels of the
+    background weigh little (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, gamma 2, no alpha).
+    """
+    targets = targets_NHW.float()
+    nats_NHW = F.binary_cross_entropy_with_logits(logits_NHW.float(), targets, reduction="none")
+    wrong_NHW = (logits_NHW.float().sigmoid() - targets).abs()
+    return (wrong_NHW**FOCAL_GAMMA * nats_NHW).mean(dim=(-2, -1))
+
+
+def cldice_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:
+    """Return one minus the soft centreline Dice of each of N masks; shape (N,).
+
+    A vessel cut in two costs as much as a long piece of its centreline, where Dice hardly moves. Shit et al., "clDice",
+    CVPR 2021, algorithm 2, with 1 added above and below the fractions.
+    """
+    probabilities, targets = logits_NHW.float().sigmoid(), targets_NHW.float()
+    precision_N = _share_inside(soft_skeleton(probabilities), targets)
+    sensitivity_N = _share_inside(soft_skeleton(targets), probabilities)
+    return 1 - 2 * precision_N * sensitivity_N / (precision_N + sensitivity_N)
+
+
+def soft_skeleton(masks_NHW: Tensor) -> Tensor:
+    """Return what is left where masks between 0 and 1 are eroded away, shape (N, H, W); algorithm 1 of clDice."""
+    x_N1HW = masks_NHW.unsqueeze(1)
+    skeleton_N1HW = torch.zeros_like(x_N1HW)
+    for _ in range(SKELETON_STEPS):
+        eroded_N1HW = _erode(x_N1HW)
+        ridge_N1HW = F.relu(x_N1HW - F.max_pool2d(eroded_N1HW, 3, stride=1, padding=1))
+        skeleton_N1HW = skeleton_N1HW + F.relu(ridge_N1HW - skeleton_N1HW * ridge_N1HW)
+        x_N1HW = eroded_N1HW
+    return skeleton_N1HW.squeeze(1)
+
+
+def mask_losses(
+    output: MaskOutput | None, targets: list[Tensor], anchor: Tensor, optional: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """Return the losses of N masks by name: those of MASK_LOSSES, and the optional ones that are asked for.
 
     `iou` is how far SAM2's estimate of a mask's IoU is from the truth, absolutely, as SAM 2 is trained (Ravi et al.,
-    arXiv 2408.00714, appendix D.2.2); empty targets have none.
+    arXiv 2408.00714, appendix D.2.2).
 
     Args:
         output: the decoded masks; None when there are none.
         targets: the target of each mask, shape (H, W) each.
         anchor: any tensor of the graph, for batches without masks.
+        optional: names of OPTIONAL_LOSSES.
 
     Raises:
         ModelError: there are not as many targets as masks.
@@ -88,28 +132,25 @@ def mask_losses(output: MaskOutput | None, targets: list[Tensor], anchor: Tensor
             remedy="a truncated sequence loses masks; raise the maximal length",
         )
     if output is None:
-        return {name: zero_loss(anchor) for name in MASK_LOSSES}
+        return {name: zero_loss(anchor) for name in (*MASK_LOSSES, *optional)}
     present_N = torch.stack([target.any() for target in targets])
-    mask_N, dice_N, iou_N, coarse_N = (anchor.new_zeros(num_objects, dtype=torch.float32) for _ in range(4))
+    measures: dict[str, Callable[[Tensor, Tensor], Tensor]]
+    measures = {"mask": mask_loss, "dice": dice_loss, "iou": measured_iou}
+    measures |= {name: OPTIONAL_LOSSES[name] for name in optional}
+    values = {name: anchor.new_zeros(num_objects, dtype=torch.float32) for name in (*measures, "coarse")}
     for group in output.groups:
         members = (group.objects_G,)
         targets_GHW = torch.stack([targets[index] for index in group.objects_G.tolist()])
+        for name, measure in measures.items():
+            values[name] = values[name].index_put(members, measure(group.logits_GHW, targets_GHW))
         coarse_Ghw = output.coarse_N1hw[group.objects_G, 0]
         small_Ghw = coarse_targets(targets_GHW, (coarse_Ghw.shape[-2], coarse_Ghw.shape[-1]))
         coarse_dice_G = dice_loss(coarse_Ghw, small_Ghw) * present_N[group.objects_G]
-        mask_N = mask_N.index_put(members, mask_loss(group.logits_GHW, targets_GHW))
-        dice_N = dice_N.index_put(members, dice_loss(group.logits_GHW, targets_GHW))
-        iou_N = iou_N.index_put(members, measured_iou(group.logits_GHW, targets_GHW).float())
-        coarse_N = coarse_N.index_put(members, mask_loss(coarse_Ghw, small_Ghw) + coarse_dice_G)
+        values["coarse"] = values["coarse"].index_put(members, mask_loss(coarse_Ghw, small_Ghw) + coarse_dice_G)
+    values["iou"] = (output.predicted_iou_N.float() - values["iou"]).abs()
+    means = {name: mean_where(v, present_N) if name in REGION_LOSSES else v.mean() for name, v in values.items()}
     presence, absence = presence_losses(output.presence_N, present_N)
-    return {
-        "mask": mask_N.mean(),
-        "dice": mean_where(dice_N, present_N),
-        "iou": mean_where((output.predicted_iou_N.float() - iou_N).abs(), present_N),
-        "presence": presence,
-        "absence": absence,
-        "coarse": coarse_N.mean(),
-    }
+    return means | {"presence": presence, "absence": absence}
 
 
 def presence_losses(presence_N: Tensor, present_N: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,3 +180,20 @@ def mean_where(values_N: Tensor, chosen_N: Tensor) -> Tensor:
 def zero_loss(anchor: Tensor) -> Tensor:
     """Return 0 as part of the graph of `anchor`, for batches in which a loss has nothing to measure."""
     return torch.zeros_like(anchor.sum()) * anchor.sum()
+
+
+def _erode(x_N1HW: Tensor) -> Tensor:
+    """Return the minimum over each pixel and its four neighbours."""
+    return torch.minimum(
+        -F.max_pool2d(-x_N1HW, (3, 1), stride=1, padding=(1, 0)),
+        -F.max_pool2d(-x_N1HW, (1, 3), stride=1, padding=(0, 1)),
+    )
+
+
+def _share_inside(skeletons_NHW: Tensor, masks_NHW: Tensor) -> Tensor:
+    inside_N = (skeletons_NHW * masks_NHW).sum(dim=(-2, -1))
+    return (inside_N + 1) / (skeletons_NHW.sum(dim=(-2, -1)) + 1)
+
+
+# Measured only where a recipe gives them weight.
+OPTIONAL_LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"focal": focal_loss, "cldice": cldice_loss}

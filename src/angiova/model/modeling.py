@@ -6,7 +6,7 @@ inference all call it; a test compares them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import torch
@@ -60,6 +60,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         images: list[Tensor],
         labels: Tensor | None = None,
         masks: list[Tensor] | None = None,
+        optional_losses: Collection[str] = (),
     ) -> Sa2VAOutput:
         """Run both halves on B sequences about F frames.
 
@@ -73,6 +74,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             images: F frames at their own resolution, standardised grey, shape (1, H, W) each.
             labels: tokens to predict, `IGNORED_LABEL` elsewhere, shape (B, L).
             masks: the target of each `[SEG]` in order, shape (H, W) each.
+            optional_losses: which of `losses.OPTIONAL_LOSSES` to measure too.
         """
         states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
         is_seg_BL = self._is_seg(input_ids, attention_mask)
@@ -87,7 +89,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         if labels is not None:
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
-            measured |= losses.mask_losses(decoded, masks, anchor)
+            measured |= losses.mask_losses(decoded, masks, anchor, optional_losses)
         return Sa2VAOutput(losses=measured, masks=decoded)
 
     def _decode_idly(self, segmenter_pixels: Tensor, images: list[Tensor], states_BLH: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from angiova.errors import TrainingError
 from angiova.training import processes
@@ -195,6 +195,13 @@ class CleanStop(TrainerCallback):  # type: ignore[misc]
         self.asked = processes.any_of_all(self.asked)
         if self.asked:
             control.should_save = control.should_training_stop = True
+
+
+class Patience(EarlyStoppingCallback):  # type: ignore[misc]
+    """Ends training after so many validations without a better score; the best checkpoint is kept anyway."""
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        """Leave out the Trainer's advice to load the best checkpoint at the end, which `eval` does by itself."""
 
 
 class GradientGuard(TrainerCallback):  # type: ignore[misc]

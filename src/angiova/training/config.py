@@ -58,7 +58,7 @@ class DataSettings(_Section):
 
 
 class OptimizerSettings(_Section):
-    """AdamW with linear warm-up and cosine decay to zero."""
+    """AdamW with linear warm-up and a schedule after it."""
 
     lr: float = Field(3e-4, gt=0, description="Peak learning rate.")
     lr_scale: dict[str, float] = Field(
@@ -67,6 +67,10 @@ class OptimizerSettings(_Section):
     weight_decay: float = Field(0.05, ge=0, description="Decay of weight matrices; biases and norms have none.")
     betas: tuple[float, float] = Field((0.9, 0.98), description="Momentum terms of AdamW.")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of optimizer steps spent warming up.")
+    schedule: Literal["cosine", "linear", "constant", "wsd"] = Field(
+        "cosine", description="After warm-up: decay to zero as half a cosine or a line, none, or only at the end (wsd)."
+    )
+    cooldown: float = Field(0.2, gt=0, le=1, description="Share of optimizer steps that wsd spends decaying to zero.")
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 
@@ -91,6 +95,10 @@ class LossWeights(_Section):
     language: float = Field(1.0, ge=0, description="Cross-entropy of the answer's words.")
     mask: float = Field(2.0, ge=0, description="Binary cross-entropy of the mask at image resolution.")
     dice: float = Field(1.0, ge=0, description="Soft Dice of the mask at image resolution.")
+    focal: float = Field(
+        0.0, ge=0, description="Focal loss of the mask at image resolution, instead of or beside `mask`."
+    )
+    cldice: float = Field(0.0, ge=0, description="Soft centreline Dice of the mask at image resolution: gaps count.")
     iou: float = Field(0.05, ge=0, description="Error of SAM2's own estimate of the mask's IoU.")
     presence: float = Field(0.2, ge=0, description="Cross-entropy of 'the object is in the frame', where it is.")
     absence: float = Field(0.2, ge=0, description="The same, where it is not.")
@@ -104,6 +112,9 @@ class ValidationSettings(_Section):
     times: int = Field(4, ge=0, description="How often, spread evenly over the run; 0: never.")
     frames: int = Field(32, ge=1, description="Most frames looked at, spread over the part.")
     batch: int = Field(4, ge=1, description="Frames predicted together.")
+    patience: int | None = Field(
+        None, ge=1, description="Validations without a better score after which training stops; null: it never does."
+    )
 
 
 class Recipe(_Section):

@@ -20,6 +20,7 @@ from angiova.inference.baseline import BaselinePredictor
 from angiova.inference.predictor import Predictor
 from angiova.model.adapters import Base, select_trainable
 from angiova.model.fingerprint import fingerprint
+from angiova.model.losses import OPTIONAL_LOSSES
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder, is_adapter, open_model
 from angiova.model.parts import parameter_table, whole_as_part
@@ -81,13 +82,17 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         first, last = teach_names(model, processor, recipe.language_warmup, recipe.seed, device)
         return f"language warm-up: {recipe.language_warmup.steps} steps on text alone, loss {first:.2f} -> {last:.2f}"
 
+    weights = recipe.losses.model_dump()
+    optional = tuple(name for name in OPTIONAL_LOSSES if weights[name] > 0)
     return Learner(
         model=model,
         parts=parameter_table(model),
-        collate=processor.collate,
+        collate=lambda examples: processor.collate(examples) | {"optional_losses": optional},
         tokenizer=processor.tokenizer,
         answerer=lambda: Predictor(model, processor, device),
-        loss_weights=recipe.losses.model_dump(),
+        loss_weights={
+            name: weight for name, weight in weights.items() if name in optional or name not in OPTIONAL_LOSSES
+        },
         phrases=None,
         examples=recipe.data.examples,
         adapter=adapter,

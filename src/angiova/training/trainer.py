@@ -21,7 +21,7 @@ from angiova.inference.predictor import choose_device
 from angiova.run_record import METRICS_NAME, RunRecord, write_run
 from angiova.training import processes
 from angiova.training import record as facts
-from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
+from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar, read_metrics
 from angiova.training.config import Recipe
 from angiova.training.filter import tune_filter
 from angiova.training.learner import make_learner, uses_bf16
@@ -29,6 +29,14 @@ from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrain
 from angiova.training.nnunet import train_nnunet
 from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 from angiova.training.validation import validate, validation_records
+
+# Our schedules under transformers' names.
+SCHEDULES = {
+    "cosine": "cosine",
+    "linear": "linear",
+    "constant": "constant_with_warmup",
+    "wsd": "warmup_stable_decay",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         eval_dataset=watched or None,
         data_collator=CountingCollate(learner.collate),
         processing_class=learner.tokenizer,
-        callbacks=[metrics, progress, stop, GradientGuard()],
+        callbacks=[metrics, progress, stop, GradientGuard(), *_patience(recipe)],
         loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
         validate=lambda: validate(predictor, manifest, watched, recipe.validation),
@@ -138,6 +146,10 @@ def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
     return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
 
 
+def _patience(recipe: Recipe) -> list[Patience]:
+    return [] if recipe.validation.patience is None else [Patience(recipe.validation.patience)]
+
+
 def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> TrainingArguments:
     bf16 = uses_bf16(recipe, device)
     every = schedule.steps_between_validations
@@ -157,7 +169,8 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         weight_decay=recipe.optimizer.weight_decay,
         adam_beta1=recipe.optimizer.betas[0],
         adam_beta2=recipe.optimizer.betas[1],
-        lr_scheduler_type="cosine",
+        lr_scheduler_type=SCHEDULES[recipe.optimizer.schedule],
+        lr_scheduler_kwargs=_schedule_options(recipe, schedule),
         warmup_steps=round(recipe.optimizer.warmup * schedule.optimizer_steps),
         max_grad_norm=recipe.optimizer.clip,
         ddp_find_unused_parameters=False,
@@ -180,6 +193,12 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
     )
 
 
+def _schedule_options(recipe: Recipe, schedule: Schedule) -> dict[str, int]:
+    if recipe.optimizer.schedule != "wsd":
+        return {}
+    return {"num_decay_steps": round(recipe.optimizer.cooldown * schedule.optimizer_steps)}
+
+
 def _finish_record(
     record: RunRecord,
     recipe: Recipe,
@@ -192,6 +211,11 @@ def _finish_record(
     state, run = trainer.state, recipe.output
     lines = read_metrics(run / METRICS_NAME)
     record.status, record.finished = status, facts.now()
+    if status == "finished" and state.global_step < record.progress.planned_optimizer_steps:
+        record.messages.append(
+            f"ended early at optimizer step {state.global_step}: no better score in "
+            f"{recipe.validation.patience} validations"
+        )
     record.progress.optimizer_steps = state.global_step
     record.progress.micro_steps = state.global_step * recipe.batch.accumulation
     record.progress.samples_seen = record.progress.micro_steps * recipe.batch.micro * trainer.args.world_size
