@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -105,6 +106,22 @@ def test_the_layout_of_a_step_does_not_change_what_is_learnt_in_50_steps(start: 
     assert len([line for line in lines(tmp_path / "one") if "loss" in line]) == 50
     assert_same_course(tmp_path / "eight", tmp_path / "one")
     assert_same_course(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_two_nodes_started_by_torchrun_learn_the_same(start: Path, alone: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(start, tmp_path / "run", micro=2, accumulation=1)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    node = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    meeting = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
+    nodes = [
+        subprocess.Popen([*node, "--node-rank", str(rank), *meeting, "-m", "angiova", "train", str(recipe)])
+        for rank in range(2)
+    ]
+    assert [running.wait(timeout=300) for running in nodes] == [0, 0]
+    assert_same_course(tmp_path / "run", alone)
 
 
 def test_two_processes_stop_together_and_one_goes_on(start: Path, alone: Path, tmp_path: Path) -> None:

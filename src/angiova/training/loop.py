@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
@@ -216,12 +218,25 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         self.processing_class.save_pretrained(folder)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last."""
-        super()._save_checkpoint(*args, **kwargs)
-        processes.wait_for_all()
+        """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last.
+
+        Raises:
+            TrainingError: it cannot be written, e.g. the disk is full; what was begun is removed, earlier ones stay.
+        """
         folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        if self.args.should_save:
-            mark_complete(folder)
+        (folder / COMPLETE_NAME).unlink(missing_ok=True)
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+            processes.wait_for_all()
+            if self.args.should_save:
+                mark_complete(folder)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise TrainingError(
+                f"checkpoint cannot be written ({error})",
+                where=folder,
+                remedy="free some space, then go on with --resume from the last checkpoint",
+            ) from error
 
 
 def _resume_weights(folder: Path) -> Path:
