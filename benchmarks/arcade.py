@@ -19,7 +19,7 @@ from angiova.data.manifest import Manifest
 from angiova.data.predictions import write_predictions
 from angiova.data.records import Split
 from angiova.inference.predictor import load
-from angiova.training.loop import complete_checkpoints
+from angiova.training.checkpoints import complete_checkpoints
 
 RECIPE_OF = {"nano": RECIPES.parent / "nano_arcade.yaml", "unet": RECIPES / "unet.yaml"}
 BATCH = 16

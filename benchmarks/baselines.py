@@ -21,8 +21,8 @@ import numpy as np
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import EVALUATION_NAME, read_evaluation
 from angiova.run_record import RUN_NAME, RunRecord, read_run
+from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe, load_recipe
-from angiova.training.loop import complete_checkpoints
 from angiova.training.run_folder import CHECKPOINTS_DIR
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "baselines"

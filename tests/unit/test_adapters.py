@@ -25,8 +25,8 @@ from angiova.model.merging import merge
 from angiova.model.opening import open_model
 from angiova.model.trainable import LoraSettings, TrainableSettings
 from angiova.run_record import read_run
+from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe
-from angiova.training.loop import complete_checkpoints
 from angiova.training.trainer import train
 from models import draw_frame, small_model, write_frames
 

@@ -31,8 +31,8 @@ from angiova.model_info import model_info
 from angiova.report.page import write_report
 from angiova.run_record import read_run
 from angiova.training.callbacks import read_metrics
+from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe, parse_recipe
-from angiova.training.loop import complete_checkpoints
 from angiova.training.trainer import train
 from models import SIDE_PX, draw_frame, write_frames
 

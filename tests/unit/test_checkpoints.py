@@ -16,8 +16,8 @@ import yaml
 from angiova.errors import ExitCode, TrainingError
 from angiova.files import read_json, sha256_file
 from angiova.run_record import read_run
+from angiova.training.checkpoints import COMPLETE_NAME, complete_checkpoints, mark_complete
 from angiova.training.config import load_recipe
-from angiova.training.loop import COMPLETE_NAME, complete_checkpoints, mark_complete
 from angiova.training.trainer import train
 from models import small_model, write_frames
 

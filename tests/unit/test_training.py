@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainerState
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
@@ -20,9 +21,10 @@ from angiova.files import sha256_file
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.predictor import load
 from angiova.run_record import read_run
+from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import read_metrics
+from angiova.training.checkpoints import COMPLETE_NAME, complete_checkpoints
 from angiova.training.config import Recipe, dump_recipe, load_recipe
-from angiova.training.loop import COMPLETE_NAME, complete_checkpoints
 from angiova.training.trainer import train
 from models import small_model, write_frames
 
@@ -80,8 +82,12 @@ def test_the_record_says_what_happened(start: Path, finished: Path) -> None:
         assert line["loss"] == pytest.approx(sum(weights[k] * v for k, v in line["losses"].items()), rel=1e-5)
 
 
-def test_resume_equals_no_stop_bitwise(start: Path, finished: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_resume_equals_no_stop_bitwise(start: Path, finished: Path, tmp_path: Path, average: float | None) -> None:
+    run, straight, changes = tmp_path / "run", finished, {"optimizer": {"average": average}}
+    if average is not None:
+        straight = tmp_path / "straight"
+        assert train(recipe(start, straight, **changes)) is ExitCode.DONE
 
     def interrupt() -> None:
         while len(read_metrics(run / "metrics.jsonl")) < 2:
@@ -89,19 +95,21 @@ def test_resume_equals_no_stop_bitwise(start: Path, finished: Path, tmp_path: Pa
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    assert train(recipe(start, run)) is ExitCode.FAILED
+    assert train(recipe(start, run, **changes)) is ExitCode.FAILED
     stopped = read_run(run)
     assert stopped.status == "stopped"
     assert 0 < stopped.progress.optimizer_steps < 6
-    assert train(recipe(start, run), resume=True) is ExitCode.DONE
-    ours, theirs = (complete_checkpoints(folder / "checkpoints")[-1] for folder in (run, finished))
+    assert train(recipe(start, run, **changes), resume=True) is ExitCode.DONE
+    ours, theirs = (complete_checkpoints(folder / "checkpoints")[-1] for folder in (run, straight))
     assert ours.name == theirs.name == "checkpoint-6"
-    assert sha256_file(ours / "model.safetensors") == sha256_file(theirs / "model.safetensors")
-    straight, resumed = (
+    weights = sorted(path.name for path in theirs.glob("*.safetensors"))
+    assert len(weights) == (1 if average is None else 3)
+    assert [sha256_file(ours / name) for name in weights] == [sha256_file(theirs / name) for name in weights]
+    expected, resumed = (
         [line["losses"] for line in read_metrics(folder / "metrics.jsonl") if "losses" in line]
-        for folder in (finished, run)
+        for folder in (straight, run)
     )
-    assert straight == resumed
+    assert resumed == expected
 
 
 def test_accumulation_counts_micro_steps(start: Path, tmp_path: Path) -> None:
@@ -217,3 +225,35 @@ def test_a_loss_without_weight_is_not_measured(start: Path, tmp_path: Path) -> N
     losses = read_run(tmp_path / "run").losses
     assert losses["cldice"].weight == 0.5 and 0 < losses["cldice"].first <= 1
     assert "focal" not in losses
+
+
+def test_the_average_is_saved_and_training_goes_on_from_the_trained_weights(start: Path, tmp_path: Path) -> None:
+    weights = {}
+    for name, average in (("plain", None), ("averaged", 0.9)):
+        assert train(recipe(start, tmp_path / name, optimizer={"average": average})) is ExitCode.DONE
+        weights[name] = load(tmp_path / name, "cpu").model.bridge.output.weight
+    lines = [read_metrics(tmp_path / name / "metrics.jsonl") for name in weights]
+    losses = [[line["loss"] for line in of_run if "loss" in line] for of_run in lines]
+    assert losses[0] == losses[1]
+    assert not torch.equal(weights["plain"], weights["averaged"])
+
+
+def test_the_average_is_by_hand(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    average = AveragedWeights(layer, 0.5)
+    for step, value in enumerate((10.0, 20.0)):
+        torch.nn.init.constant_(layer.weight, value)
+        average.on_optimizer_step(None, TrainerState(global_step=step), None)
+    # shares 1 - 2/11 and 1 - 3/12
+    expected = 0.25 * (10 * 9 / 11) + 0.75 * 20
+    with average.in_place():
+        assert layer.weight.item() == pytest.approx(expected)
+    assert layer.weight.item() == 20
+    average.save(tmp_path)
+    other = torch.nn.Linear(1, 1, bias=False)
+    resumed = AveragedWeights(other, 0.5)
+    resumed.load(tmp_path)
+    assert other.weight.item() == 20
+    with resumed.in_place():
+        assert other.weight.item() == pytest.approx(expected)

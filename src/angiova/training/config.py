@@ -71,6 +71,12 @@ class OptimizerSettings(_Section):
         "cosine", description="After warm-up: decay to zero as half a cosine or a line, none, or only at the end (wsd)."
     )
     cooldown: float = Field(0.2, gt=0, le=1, description="Share of optimizer steps that wsd spends decaying to zero.")
+    average: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the weights, which is validated and saved, e.g. 0.999.",
+    )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
 
 

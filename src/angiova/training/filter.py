@@ -21,8 +21,8 @@ from angiova.inference.answers import Answerer
 from angiova.inference.baseline import BaselinePredictor
 from angiova.run_record import METRICS_NAME, RunRecord, write_run
 from angiova.training import record as facts
+from angiova.training.checkpoints import complete_checkpoints, mark_complete
 from angiova.training.config import Recipe
-from angiova.training.loop import complete_checkpoints, mark_complete
 from angiova.training.phrase import phrase_to_train
 from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 from angiova.training.validation import validate, validation_records

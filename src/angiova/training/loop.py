@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerControl
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from angiova.data.dataset import Example
 from angiova.errors import TrainingError
-from angiova.files import read_json, sha256_file, write_json
 from angiova.model.adapters import (
     WEIGHTS_NAME,
     Base,
@@ -32,10 +31,9 @@ from angiova.model.losses import num_terms
 from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
+from angiova.training.averaging import AveragedWeights
+from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
 
-COMPLETE_NAME = "complete.json"
-# What resuming needs beside a bfloat16 adapter; nobody else reads it.
-FULL_PRECISION_NAME = "full_precision.safetensors"
 VALIDATION_METRIC = "score"
 NUM_TERMS = "num_terms"
 
@@ -79,6 +77,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         lr_scale: factor on the learning rate for single parts of the model.
         validate: returns metrics of the model as it is; one of them is `VALIDATION_METRIC`.
         adapter: how checkpoints are written when only an adapter is trained; None when whole models are.
+        average: the averaged weights, where validation and checkpoints are to use them.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -93,11 +92,14 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         lr_scale: dict[str, float],
         validate: Callable[[], dict[str, float]],
         adapter: AdapterSaving | None = None,
+        average: AveragedWeights | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
-        self._adapter = adapter
+        self._adapter, self._average = adapter, average
+        if average is not None:
+            self.add_callback(average)
         self.model_accepts_loss_kwargs = True
         self._loss_sums_L = torch.zeros(len(loss_weights), device=self.args.device)
         self._num_steps_summed = 0
@@ -182,10 +184,15 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401
         """Validate with real inference, log the result and return it."""
         self.model.eval()
-        metrics = {f"eval_{name}": value for name, value in self._validate().items()}
+        with self._served_weights():
+            metrics = {f"eval_{name}": value for name, value in self._validate().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _served_weights(self) -> AbstractContextManager[None]:
+        """Put those weights in place that validation looks at and checkpoints hold."""
+        return nullcontext() if self._average is None else self._average.in_place()
 
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:  # noqa: ANN401
         """Keep the data set's own order: it is shuffled already, the same way on every machine."""
@@ -197,22 +204,31 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         `save_pretrained` writes InternVL's weights under the names of its published checkpoints and `from_pretrained`
         turns them back; the Trainer's own loader (5.17 to 5.23) does neither and skips unknown names in silence.
         """
+        folder = Path(resume_from_checkpoint)
         if self._adapter is not None:
-            folder = Path(resume_from_checkpoint)
             check_base(read_adapter(folder), self._adapter.base)
             load_adapter_tensors(self.model, _resume_weights(folder))
-            return
-        saved = type(self.model).from_pretrained(resume_from_checkpoint, local_files_only=True, use_safetensors=True)
-        self.model.load_state_dict(saved.state_dict(), strict=True)
+        else:
+            saved = type(self.model).from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            self.model.load_state_dict(saved.state_dict(), strict=True)
+        if self._average is not None:
+            self._average.load(folder)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Write the whole model, or the adapter alone with what resuming needs at full precision."""
-        if self._adapter is None:
-            super()._save(output_dir, state_dict)
-            return
+        """Write the weights that are served, and beside them what only resuming needs."""
         folder = Path(output_dir or self.args.output_dir)
-        save_adapter(folder, self.model, self._adapter.base, self._adapter.trainable, self._adapter.dtype)
-        if self._adapter.dtype != torch.float32:
+        with self._served_weights():
+            if self._adapter is None:
+                super()._save(output_dir, state_dict)
+            else:
+                self._save_adapter(folder, self._adapter)
+        if self._average is not None:
+            self._average.save(folder)
+
+    def _save_adapter(self, folder: Path, adapter: AdapterSaving) -> None:
+        """Write the adapter alone, with itself at full precision where it is stored in less."""
+        save_adapter(folder, self.model, adapter.base, adapter.trainable, adapter.dtype)
+        if adapter.dtype != torch.float32:
             tensors = {name: tensor.cpu().contiguous() for name, tensor in adapter_tensors(self.model).items()}
             save_file(tensors, folder / FULL_PRECISION_NAME)
         self.processing_class.save_pretrained(folder)
@@ -223,7 +239,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         Raises:
             TrainingError: it cannot be written, e.g. the disk is full; what was begun is removed, earlier ones stay.
         """
-        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        folder = checkpoint_path(Path(self.args.output_dir), self.state.global_step)
         (folder / COMPLETE_NAME).unlink(missing_ok=True)
         try:
             super()._save_checkpoint(*args, **kwargs)
@@ -242,29 +258,3 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
 def _resume_weights(folder: Path) -> Path:
     full = folder / FULL_PRECISION_NAME
     return full if full.exists() else folder / WEIGHTS_NAME
-
-
-def mark_complete(folder: Path) -> None:
-    """Write the marker that makes a checkpoint count."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_NAME)
-    listing = {
-        path.relative_to(folder).as_posix(): {"num_bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        for path in files
-    }
-    write_json(folder / COMPLETE_NAME, {"files": listing})
-
-
-def complete_checkpoints(folder: Path) -> list[Path]:
-    """Return the complete checkpoints of a run's checkpoint folder, oldest first; half-written ones don't count."""
-    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_complete(path)]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
-
-
-def _is_complete(folder: Path) -> bool:
-    if not (folder / COMPLETE_NAME).exists():
-        return False
-    files: dict[str, dict[str, Any]] = read_json(folder / COMPLETE_NAME)["files"]
-    return all(
-        (folder / name).is_file() and (folder / name).stat().st_size == facts["num_bytes"]
-        for name, facts in files.items()
-    )

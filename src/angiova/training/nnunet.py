@@ -25,8 +25,8 @@ from angiova.files import read_json, write_json
 from angiova.inference.predictor import choose_device
 from angiova.run_record import RunRecord, write_run
 from angiova.training import record as facts
+from angiova.training.checkpoints import complete_checkpoints, mark_complete
 from angiova.training.config import Recipe
-from angiova.training.loop import complete_checkpoints, mark_complete
 from angiova.training.phrase import phrase_to_train
 from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 

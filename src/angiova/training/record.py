@@ -20,8 +20,8 @@ from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.files import sha256_bytes, sha256_file
 from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts
+from angiova.training.checkpoints import COMPLETE_NAME, RESUME_NAMES
 from angiova.training.config import Recipe
-from angiova.training.loop import COMPLETE_NAME, FULL_PRECISION_NAME
 
 NUM_AVERAGED = 5
 
@@ -105,7 +105,7 @@ def _weights_sha256(folder: Path) -> str:
 
     A baseline without safetensors is hashed with all of its files.
     """
-    weights = [path for path in folder.glob("*.safetensors") if path.name != FULL_PRECISION_NAME]
+    weights = [path for path in folder.glob("*.safetensors") if path.name not in RESUME_NAMES]
     every = [path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_NAME]
     files = sorted(weights or every)
     if len(files) == 1:

@@ -14,8 +14,8 @@ from angiova.files import write_text
 from angiova.run_record import RUN_NAME, ModelPart, Progress, Resources, RunRecord, read_run
 from angiova.training import processes
 from angiova.training import record as facts
+from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe, dump_recipe
-from angiova.training.loop import complete_checkpoints
 
 CHECKPOINTS_DIR = "checkpoints"
 

@@ -21,11 +21,13 @@ from angiova.inference.predictor import choose_device
 from angiova.run_record import METRICS_NAME, RunRecord, write_run
 from angiova.training import processes
 from angiova.training import record as facts
+from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar, read_metrics
+from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe
 from angiova.training.filter import tune_filter
 from angiova.training.learner import make_learner, uses_bf16
-from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer, complete_checkpoints
+from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
 from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
 from angiova.training.validation import validate, validation_records
@@ -98,7 +100,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         watched = validation_records(manifest, recipe.validation, learner.phrases)
     predictor = learner.answerer()
     metrics = MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records))
-    progress, stop = ProgressBar(), CleanStop()
+    progress, stop, decay = ProgressBar(), CleanStop(), recipe.optimizer.average
     trainer = Sa2VATrainer(
         model=learner.model,
         args=_arguments(recipe, schedule, device),
@@ -111,6 +113,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         lr_scale=recipe.optimizer.lr_scale,
         validate=lambda: validate(predictor, manifest, watched, recipe.validation),
         adapter=learner.adapter,
+        average=None if decay is None else AveragedWeights(learner.model, decay),
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
