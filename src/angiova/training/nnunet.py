@@ -59,7 +59,8 @@ def train_nnunet(recipe: Recipe, settings: NnunetSettings, resume: bool) -> Exit
     manifest = Manifest(recipe.data.folder)
     phrase = phrase_to_train(settings, manifest, recipe)
     record = start_record(recipe, manifest, [], STEPS_AN_EPOCH * settings.epochs, device, resume)
-    record.messages.append(f"nnU-Net's losses and curves are in {MODEL_DIR}/results, in its own words")
+    if not resume:
+        record.messages.append(f"nnU-Net's losses and curves are in {MODEL_DIR}/results, in its own words")
     write_run(recipe.output, record)
     record.status = "failed"
     try:
