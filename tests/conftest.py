@@ -9,6 +9,7 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NO_REASON = ("", "unconditional skip")
+SLOW_TIMEOUT_S = 1800
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,13 @@ def shared_parity() -> Path:
     if not (SHARED / "parity").is_dir():
         pytest.skip(f"the reference's numbers are not at {SHARED / 'parity'}")
     return SHARED / "parity"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow proofs more time than the ten minutes of pyproject.toml, which a busy machine can eat up."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -38,7 +38,7 @@ class DemoSize:
     overrides: tuple[str, ...] = ()
 
 
-FULL = DemoSize(runs=80, frames=360, size_px=384)
+FULL = DemoSize(runs=80, frames=400, size_px=384)
 QUICK = DemoSize(
     runs=8,
     frames=10,

@@ -43,7 +43,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1900)
-def test_the_full_demo_finds_the_tree_on_patients_it_never_saw(tmp_path: Path) -> None:
+def test_the_full_demo_finds_tree_and_names_on_patients_it_never_saw(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     command = [sys.executable, "-m", "angiova", "demo", str(out)]
     subprocess.run(command, check=True, capture_output=True, timeout=1800)
@@ -51,3 +51,4 @@ def test_the_full_demo_finds_the_tree_on_patients_it_never_saw(tmp_path: Path) -
     tree = evaluation["kinds"]["vessel_tree"]["metrics"]
     assert tree["dice"]["frame"]["mean"] >= 0.70
     assert tree["cldice"]["frame"]["mean"] >= 0.70
+    assert evaluation["chance"]["interval"]["low"] > 0
