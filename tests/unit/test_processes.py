@@ -23,6 +23,7 @@ from angiova.model.adapters import select_trainable
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import read_run
 from angiova.training.processes import start_processes
+from angiova.training.watchdog import Note, Phase, stall_of
 from models import draw_frame, small_model, write_frames
 
 NUM_SAMPLES = 16
@@ -162,6 +163,31 @@ def test_the_process_that_failed_is_named_and_the_others_are_ended(capsys: pytes
     assert start_processes(3, [sys.executable, "-c", script]) is ExitCode.FAILED
     assert time.monotonic() - started < 30
     assert "process 1 of 3 (counted from 0) failed:\nno memory left" in capsys.readouterr().err
+
+
+def test_the_process_that_stands_still_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    script = """
+import os, time
+from angiova.training.watchdog import Notes, Phase
+notes = Notes()
+for phase in (Phase.READING, Phase.FORWARD, Phase.AVERAGING)[: 2 if os.environ["RANK"] == "1" else 3]:
+    notes.say(phase)
+time.sleep(60)
+"""
+    started = time.monotonic()
+    assert start_processes(3, [sys.executable, "-c", script], stall_s=2) is ExitCode.FAILED
+    assert time.monotonic() - started < 30
+    error = capsys.readouterr().err
+    assert "no process has moved for 2 s: process 1 is forward in micro-step 1; the other 2 wait" in error
+
+
+def test_nothing_stands_still_before_the_first_step_or_while_somebody_moves() -> None:
+    assert stall_of([], now_s=1e9) is None
+    notes = [Note(0, 5, Phase.AVERAGING, time_s=0), Note(1, 5, Phase.FORWARD, time_s=90)]
+    assert stall_of(notes, now_s=100, stall_s=60) is None
+    assert stall_of([*notes, Note(2, 5, Phase.SAVING, time_s=50)], now_s=200, stall_s=60) is None
+    stall = stall_of(notes, now_s=200, stall_s=60)
+    assert stall is not None and "process 1 is forward in micro-step 5" in stall
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
 from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
+from angiova.training.watchdog import Notes, Phase
 
 VALIDATION_METRIC = "score"
 NUM_TERMS = "num_terms"
@@ -97,7 +98,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
-        self._adapter, self._average = adapter, average
+        self._adapter, self._average, self._notes = adapter, average, Notes()
         if average is not None:
             self.add_callback(average)
         self.model_accepts_loss_kwargs = True
@@ -125,6 +126,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         Raises:
             TrainingError: the sum is not a finite number; no optimizer step is made with it.
         """
+        self._notes.say(Phase.FORWARD)
         inputs = dict(inputs)
         own = inputs.pop(NUM_TERMS)
         outputs = model(**inputs)
@@ -141,7 +143,13 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
                 remedy="lower optimizer.lr or use precision: fp32, then go on with --resume from the last checkpoint",
             )
         self._loss_sums_L += losses_L.detach()
+        self._notes.say(Phase.AVERAGING)
         return (total, outputs) if return_outputs else total
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Read the micro-batches of an optimizer step."""
+        self._notes.say(Phase.READING)
+        return super().get_batch_samples(*args, **kwargs)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Return the terms of each loss in one optimizer step over all devices, shape (losses,)."""
@@ -184,6 +192,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401
         """Validate with real inference, log the result and return it."""
         self.model.eval()
+        self._notes.say(Phase.VALIDATING)
         with self._served_weights():
             metrics = {f"eval_{name}": value for name, value in self._validate().items()}
         self.log(metrics)
@@ -241,6 +250,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         """
         folder = checkpoint_path(Path(self.args.output_dir), self.state.global_step)
         (folder / COMPLETE_NAME).unlink(missing_ok=True)
+        self._notes.say(Phase.SAVING)
         try:
             super()._save_checkpoint(*args, **kwargs)
             processes.wait_for_all()

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Final, TypeVar
 
@@ -23,6 +24,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object, reduce
 
 from angiova.errors import ConfigError, ExitCode
+from angiova.training.watchdog import NOTES, STALL_S, read_notes, stall_of
 
 T = TypeVar("T")
 
@@ -93,25 +95,35 @@ def count_devices(asked: int | None, device: str) -> int:
     return asked
 
 
-def start_processes(count: int, command: Sequence[str]) -> ExitCode:
+def start_processes(count: int, command: Sequence[str], stall_s: float = STALL_S) -> ExitCode:
     """Run `command` once for each of `count` devices of this machine and return how it went.
 
     The first process shares this one's terminal. When one fails the others are ended, and its last words are shown.
-    Ctrl-C reaches all of them; they agree on the step after which they stop.
+    When training stands still, the process that is waited for is named and all are ended. Ctrl-C reaches all of them;
+    they agree on the step after which they stop.
+
+    Args:
+        count: number of processes.
+        command: what each of them runs.
+        stall_s: seconds without any step after which training stands still.
     """
     port = _free_port()
-    with tempfile.TemporaryFile() as said, _Forwarding() as forwarding:
+    with (
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryDirectory(prefix="angiova-") as notes,
+        _Forwarding() as forwarding,
+    ):
         processes = [
             subprocess.Popen(  # noqa: S603  (our own command)
                 command,
-                env=_environment(rank, count, port),
+                env=_environment(rank, count, port) | {NOTES: notes},
                 stdout=None if rank == 0 else subprocess.DEVNULL,
                 stderr=None if rank == 0 else said,
             )
             for rank in range(count)
         ]
         forwarding.processes = processes
-        failed = _first_failure(processes)
+        failed = _first_failure(processes, Path(notes), stall_s)
         if failed:
             sys.stderr.write(f"process {failed} of {count} (counted from 0) failed:\n{_tail(said)}\n")
     return ExitCode.DONE if failed is None else ExitCode.FAILED
@@ -155,12 +167,17 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
     }
 
 
-def _first_failure(processes: Sequence[subprocess.Popen[bytes]]) -> int | None:
+def _first_failure(processes: Sequence[subprocess.Popen[bytes]], notes: Path, stall_s: float) -> int | None:
     """Wait for all; return which failed first, if any. The others then get GRACE_S to leave, and are ended."""
     first, deadline, running = None, 0.0, True
     while running:
         codes = [process.poll() for process in processes]
         running = None in codes
+        stall = stall_of(read_notes(notes), time.time(), stall_s) if first is None else None
+        if stall is not None:
+            sys.stderr.write(stall + "\n")
+            for process in processes:
+                process.kill()
         if first is None:
             first = next((rank for rank, code in enumerate(codes) if code), None)
             deadline = time.monotonic() + GRACE_S
