@@ -289,6 +289,21 @@ def report(
 
 
 @app.command()
+def audit(
+    path: Annotated[Path, typer.Argument(help="Run folder, a folder of somebody else's run, a log, or YAML figures.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compute again what a run states about itself, and list what contradicts; nothing in it is executed.
+
+    Exit code 0: no finding; 3: findings; 1: it cannot be read.
+    """
+    from angiova.report.audit.auditing import audit as run_audit
+    from angiova.report.audit.printing import print_audit
+
+    raise typer.Exit(print_audit(run_audit(path), as_json=json))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0)] = 0,

@@ -8,12 +8,10 @@ from angiova.data.records import Finding, Origin, Severity, Split
 from angiova.evaluation.result import Evaluation, MetricSummary
 from angiova.report import formats
 from angiova.report.content import Card, Notice
-from angiova.report.facts import RunFacts
+from angiova.report.facts import FINISHED, RunFacts
 from angiova.report.results import chance_sentences, main_kind
 from angiova.report.training import whole_model
 from angiova.report.wording import Words
-
-FINISHED = frozenset({"finished", "done", "complete", "completed"})
 
 
 def headline(facts: RunFacts, words: Words) -> Iterator[str]:
