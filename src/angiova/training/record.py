@@ -19,7 +19,7 @@ from angiova import __version__
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, LossFacts, SplitFacts
 from angiova.training.config import Recipe
 from angiova.training.loop import FULL_PRECISION_NAME
 
@@ -112,6 +112,27 @@ def peak_rss_bytes() -> int:
     """Return the largest resident memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of those it has waited for, in seconds over all cores."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def device_memory(device: torch.device) -> list[DeviceMemory]:
+    """Return the peak memory of this process's device; empty on a CPU."""
+    if device.type != "cuda":
+        return []
+    properties = torch.cuda.get_device_properties(device)
+    return [
+        DeviceMemory(
+            name=properties.name,
+            total_bytes=properties.total_memory,
+            peak_allocated_bytes=torch.cuda.max_memory_allocated(device),
+            peak_reserved_bytes=torch.cuda.max_memory_reserved(device),
+        )
+    ]
 
 
 def peak_device_bytes(device: torch.device) -> list[int]:

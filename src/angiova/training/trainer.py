@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +29,24 @@ from angiova.model.parts import parameter_table
 from angiova.model.presets import build, build_nano
 from angiova.model.processing import Sa2VAProcessor
 from angiova.model.trainable import TrainableSettings
-from angiova.run_record import METRICS_NAME, RUN_NAME, Progress, Resources, RunRecord, read_run, write_run
+from angiova.run_record import (
+    METRICS_NAME,
+    RUN_NAME,
+    Interruption,
+    Progress,
+    Resources,
+    RunRecord,
+    read_run,
+    write_run,
+)
 from angiova.training import record as facts
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
 from angiova.training.config import Recipe, dump_recipe
 from angiova.training.loop import VALIDATION_METRIC, AdapterSaving, Sa2VATrainer, complete_checkpoints
+from angiova.training.timing import StepTimer
 from angiova.training.validation import validate, validation_records
 from angiova.training.warmup import teach_names
+from angiova.training.warnings_seen import CountedWarnings
 
 CHECKPOINTS_DIR = "checkpoints"
 # Parameters from which a checkpoint is fine-tuned through an adapter unless the recipe says otherwise.
@@ -91,7 +103,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
     watched = validation_records(manifest, recipe.validation) if schedule.steps_between_validations else []
     predictor = Predictor(model, processor, device)
     metrics = MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records))
-    progress, stop = ProgressBar(), CleanStop()
+    progress, stop, timer, counted = ProgressBar(), CleanStop(), StepTimer(), CountedWarnings()
     trainer = Sa2VATrainer(
         model=model,
         args=_arguments(recipe, schedule, device),
@@ -99,7 +111,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
         eval_dataset=watched or None,
         data_collator=processor.collate,
         processing_class=processor.tokenizer,
-        callbacks=[metrics, progress, stop, GradientGuard()],
+        callbacks=[metrics, progress, stop, GradientGuard(), timer],
         loss_weights=recipe.losses.model_dump(),
         lr_scale=recipe.optimizer.lr_scale,
         validate=lambda: validate(predictor, manifest, watched, recipe.validation),
@@ -110,13 +122,15 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
     record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
     status = "failed"
     try:
-        with stop:
+        with stop, counted:
             trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
         if not stop.asked and _newest_step(run) < trainer.state.global_step:
             trainer._save_checkpoint(trainer.model, trial=None)
         status = "stopped" if stop.asked else "finished"
     finally:
         progress.close()
+        record.resources.micro_step, record.resources.optimizer_step = timer.micro_step, timer.optimizer_step
+        record.warnings = dict(Counter(record.warnings or {}) + counted.counts)
         _finish_record(record, recipe, trainer, status, device, started)
     return ExitCode.FAILED if stop.asked else ExitCode.DONE
 
@@ -250,7 +264,7 @@ def _start_record(
     recipe: Recipe, manifest: Manifest, model: Sa2VAModel, schedule: Schedule, device: torch.device, resume: bool
 ) -> RunRecord:
     write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
-    earlier = read_run(recipe.output) if resume else None
+    earlier, resumed = (read_run(recipe.output) if resume else None), facts.now()
     return RunRecord(
         angiova_version=__version__,
         code_commit=facts.code_commit(),
@@ -265,8 +279,15 @@ def _start_record(
         model_parts=parameter_table(model),
         progress=Progress(planned_optimizer_steps=schedule.optimizer_steps),
         resources=earlier.resources if earlier else Resources(),
-        messages=[*earlier.messages, f"resumed {facts.now()}"] if earlier else [],
+        messages=[*earlier.messages, f"resumed {resumed}"] if earlier else [],
+        interruptions=[*earlier.interruptions, _interruption(recipe.output, earlier, resumed)] if earlier else [],
+        warnings=earlier.warnings if earlier else None,
     )
+
+
+def _interruption(run: Path, earlier: RunRecord, resumed: str) -> Interruption:
+    """Return where the run had stopped; a record that still says "running" was left by a process that was killed."""
+    return Interruption(stopped=earlier.finished, resumed=resumed, optimizer_step=_newest_step(run))
 
 
 def _finish_record(
@@ -285,6 +306,8 @@ def _finish_record(
     seconds["total"] = round(seconds.get("total", 0) + time.monotonic() - started, 1)
     record.resources.peak_rss_bytes = max(record.resources.peak_rss_bytes, facts.peak_rss_bytes())
     record.resources.peak_device_bytes = facts.peak_device_bytes(device)
+    record.resources.devices = facts.device_memory(device)
+    record.resources.cpu_seconds = round((record.resources.cpu_seconds or 0.0) + facts.cpu_seconds(), 1)
     validations = {line["optimizer_step"]: line["validation"] for line in lines if "validation" in line}
     best_step = max(validations, key=lambda step: validations[step][VALIDATION_METRIC], default=None)
     record.checkpoints = []

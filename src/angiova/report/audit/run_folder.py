@@ -37,7 +37,7 @@ class AuditedRun:
     @property
     def resumed(self) -> bool:
         """Whether the run was interrupted and taken up again."""
-        return any(message.startswith("resumed ") for message in self.record.messages)
+        return bool(self.record.interruptions) or any(m.startswith("resumed ") for m in self.record.messages)
 
     @property
     def samples_per_step(self) -> int:
