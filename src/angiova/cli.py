@@ -279,9 +279,9 @@ def convert(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    language: Annotated[str, typer.Option("--lang", "--language", help="Language shown first: en or zh.")] = "en",
 ) -> None:
-    """Write report.html and report.md from what the run recorded."""
+    """Write report.html, report.md, report.json and model_card.md from what the run recorded."""
     from angiova.report.page import write_report
 
     for path in write_report(run, language=language):

@@ -49,15 +49,19 @@ class SplitFacts(_Part):
     patients: int | None
     targets: int
     frame_ids_sha256: str
+    runs: int | None = None
 
 
 class DataFacts(_Part):
-    """The data set trained on."""
+    """The data set trained on, and where it says it came from."""
 
     folder: str
     manifest_sha256: str
     frames_are_independent: bool
     splits: dict[str, SplitFacts]
+    importer: str | None = None
+    source: str | None = None
+    licence: str | None = None
 
 
 class Progress(_Part):

@@ -68,6 +68,9 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         manifest_sha256=manifest.sha256(),
         frames_are_independent=manifest.provenance.frames_are_independent,
         splits=splits,
+        importer=manifest.provenance.importer,
+        source=manifest.provenance.source,
+        licence=manifest.provenance.licence,
     )
 
 
@@ -148,6 +151,7 @@ def _split_facts(records: list[FrameRecord]) -> SplitFacts:
         patients=None if None in patients else len(patients),
         targets=sum(len(record.targets) for record in records),
         frame_ids_sha256=hashlib.sha256(listing.encode()).hexdigest(),
+        runs=len({record.run for record in records}),
     )
 
 
