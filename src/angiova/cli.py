@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from angiova import __version__
-from angiova.errors import AngiovaError, ExitCode
+from angiova.errors import AngiovaError, DataError, ExitCode
 
 app = typer.Typer(
     name="angiova",
@@ -282,10 +282,15 @@ def report(
     language: Annotated[str, typer.Option("--lang", "--language", help="Language shown first: en or zh.")] = "en",
 ) -> None:
     """Write report.html, report.md, report.json and model_card.md from what the run recorded."""
+    from angiova.report.model_card import write_model_card
     from angiova.report.page import write_report
 
     for path in write_report(run, language=language):
         typer.echo(f"wrote {path}")
+    try:
+        typer.echo(f"wrote {write_model_card(run)}")
+    except DataError as error:  # a run that is not evaluated has a report, and no card
+        typer.echo(f"angiova: {error}", err=True)
 
 
 @app.command()

@@ -216,7 +216,9 @@ def missed(facts: RunFacts) -> Iterator[Statement]:
         values = {"kind": capitalised(say(f"kind.{kind}")), "missed": group.num_missed, "targets": group.num_targets}
         sources = _evaluated(f"kinds.{kind}.num_missed", f"kinds.{kind}.num_targets")
         present = group.num_targets - group.num_absent - group.num_false
-        if group.num_missed == 0 and present > 0:
+        dice = group.metrics.get("dice")
+        # That every answer lies somewhere is no strength where none lies right.
+        if group.num_missed == 0 and present > 0 and dice is not None and _mean(dice) >= USABLE_DICE:
             yield _state("none_missed", "strength", sources, present=present, **values)
         elif group.num_missed > MANY_MISSED * present:
             yield _state("missed", "limit", sources, **values)
@@ -283,7 +285,7 @@ def convergence(facts: RunFacts) -> Iterator[Statement]:
     elif last.course == "rising":
         yield _state("rising", "limit", sources, **values)
         yield _state("lower_rate", "next", sources, **values)
-    else:
+    elif last.course == "level":
         yield _state("converged", "strength", sources, **values)
     number = len(spikes(total.values))
     if number:

@@ -65,7 +65,7 @@ def loss_section(facts: RunFacts) -> Section:
         blocks.append(_stability_table(curves))
     blocks += _rate_blocks(facts)
     if facts.validation:
-        blocks.append(_validation_chart(facts))
+        blocks.append(_validation_chart(facts) if len(facts.validation) > 1 else _validation_table(facts))
     return Section("losses", say("losses.title"), tuple(blocks or [Paragraph(say("losses.none"))]))
 
 
@@ -224,6 +224,16 @@ def _rate_blocks(facts: RunFacts) -> Iterator[Block]:
     if share is not None:
         text = say("norm.clipped", share=f"{100 * share:.0f} %", clip=setting(facts.record, "optimizer.clip"))
         yield Paragraph(text, (Source(METRICS_NAME, "grad_norm"),))
+
+
+def _validation_table(facts: RunFacts) -> Table:
+    """Return the only look at validation as a table: one point makes no curve."""
+    look = facts.validation[0]
+    rows = tuple(
+        (name, of_log(f"{value:.4f}", value, f"validation.{name}")) for name, value in look["validation"].items()
+    )
+    header = (say("validation.metric"), say("validation.value"))
+    return Table(header, rows, say("validation.once", step=formats.count(look["optimizer_step"])))
 
 
 def _validation_chart(facts: RunFacts) -> Chart:

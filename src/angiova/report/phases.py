@@ -28,9 +28,13 @@ Floats = NDArray[np.float64]
 MAX_POINTS: Final = 240
 MIN_POINTS: Final = 6
 MAX_PHASES: Final = 5
-# A phase is level unless its fitted change is beyond this many of its standard errors, and beyond 2 % of the value.
+# A fitted change counts when it is beyond this many of its standard errors and beyond 2 % of the value; a phase is
+# level when a change of more than 10 % can be ruled out, and unclear otherwise.
 T_LIMIT: Final = 3.0
-LEVEL_CHANGE: Final = 0.02
+LEAST_CHANGE: Final = 0.02
+LEVEL_CHANGE: Final = 0.10
+
+Course = Literal["falling", "level", "rising", "unclear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Phase:
         first_step, last_step: its optimizer steps.
         start, end: the fitted loss at both.
         scatter: standard deviation of the loss around the fit, as a share of the loss.
-        course: whether it falls, rises, or stays.
+        course: whether it falls, rises, or stays; unclear when it scatters too much to say.
     """
 
     first_step: float
@@ -49,7 +53,7 @@ class Phase:
     start: float
     end: float
     scatter: float
-    course: Literal["falling", "level", "rising"]
+    course: Course
 
     @property
     def change(self) -> float:
@@ -171,8 +175,14 @@ def _line(x: Floats, z: Floats) -> tuple[Floats, float, float]:
 def _phase(x: Floats, z: Floats, positive: bool) -> Phase:
     fit, change, error = _line(x, z)
     start, end = (float(np.exp(v)) if positive else float(v) for v in (fit[0], fit[-1]))
-    relative = change if positive else (end - start) / (abs(start) or 1.0)
-    is_level = abs(change) <= T_LIMIT * error or abs(relative) <= LEVEL_CHANGE
-    course: Literal["falling", "level", "rising"] = "level" if is_level else "falling" if change < 0 else "rising"
+    unit = 1.0 if positive else abs(start) or 1.0
+    course = _course(change / unit, error / unit)
     scale = 1.0 if positive else float(np.abs(z).mean()) or 1.0
     return Phase(float(x[0]), float(x[-1]), start, end, float((z - fit).std()) / scale, course)
+
+
+def _course(change: float, error: float) -> Course:
+    """Name the course of a phase from its change and that change's standard error, as shares of the value."""
+    if abs(change) > max(T_LIMIT * error, LEAST_CHANGE):
+        return "falling" if change < 0 else "rising"
+    return "level" if abs(change) + 2 * error <= LEVEL_CHANGE else "unclear"

@@ -102,7 +102,8 @@ ADVICE_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "next.sharper": (
         "Show thin vessels larger: recall of thin branches is {thin}, of thick ones {thick}. Raise "
-        "`model.segmenter_px` where it can be chosen, train the refiner longer (`optimizer.lr_scale`), and label more thin branches.",
+        "`model.segmenter_px` where it can be chosen, train the refiner longer (`optimizer.lr_scale`), and "
+        "label more thin branches.",
         "让细血管更清晰：细分支召回率 {thin}，粗分支 {thick}。可选时提高 `model.segmenter_px`，"
         "让 refiner 训练更充分（`optimizer.lr_scale`），并标注更多细分支。",
     ),

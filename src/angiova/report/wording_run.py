@@ -19,8 +19,8 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
     "configuration.precision": ("precision", "精度"),
     "configuration.batch": ("effective batch", "有效批大小"),
     "configuration.product": (
-        "{micro} micro-batch × {accumulation} accumulation × {devices} devices = {product} samples an optimizer step",
-        "微批 {micro} × 累积 {accumulation} × 设备 {devices} = 每个优化步 {product} 个样本",
+        "micro-batch {micro} × accumulation {accumulation} × devices {devices} = effective batch {product}",
+        "微批 {micro} × 累积 {accumulation} × 设备 {devices} = 有效批 {product}",
     ),
     "configuration.lr": ("peak learning rate", "峰值学习率"),
     "configuration.schedule": ("learning rate as logged", "记录的学习率"),
@@ -163,9 +163,10 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
     "phases.how": (
         "A phase is a stretch over which the logarithm of the loss follows one straight line. Their number is the one "
         "that a penalty on every further piece (BIC, corrected for the likeness of neighbouring steps) allows. A phase "
-        "is level when its fitted change is below 3 of its standard errors or below 2 %.",
+        "falls or rises when its fitted change exceeds 3 of its standard errors and 2 %; it is level when a change "
+        "above 10 % can be ruled out.",
         "阶段指损失的对数沿同一条直线变化的一段。阶段数由对每个新增分段的惩罚（BIC，并按相邻步的相似性校正）决定。"
-        "拟合变化小于 3 倍标准误或小于 2% 的阶段记为平稳。",
+        "拟合变化超过 3 倍标准误且超过 2% 时记为下降或上升；能排除超过 10% 的变化时记为平稳。",
     ),
     "phases.caption": ("Convergence phases", "收敛阶段"),
     "phases.loss": ("Loss", "损失项"),
@@ -178,6 +179,7 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
     "phases.falling": ("falling", "下降"),
     "phases.level": ("level", "平稳"),
     "phases.rising": ("rising", "上升"),
+    "phases.unclear": ("unclear", "不明确"),
     "stability.caption": (
         "Steadiness. Spikes: logged lines more than 6 scaled median deviations above their neighbours. Scatter: "
         "standard deviation around the fit of the last phase, as a share of the loss.",
@@ -198,6 +200,12 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "validation.chart": ("Validation over optimizer steps", "验证结果随优化步的变化"),
     "validation.caption": ("Validation during training.", "训练中的验证。"),
+    "validation.once": (
+        "Validation during training: one look, at optimizer step {step}.",
+        "训练中的验证：仅一次，在第 {step} 步。",
+    ),
+    "validation.metric": ("Metric", "指标"),
+    "validation.value": ("Value", "值"),
     "axis.steps": ("optimizer steps", "优化步"),
     # checkpoints and files
     "checkpoints.title": ("Checkpoints", "检查点"),

@@ -55,10 +55,10 @@ def padded(values: Sequence[float], from_zero: bool = False) -> tuple[float, flo
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return round values between the limits, at most about `most`: steps of 1, 2 or 5 times a power of ten."""
+    """Return round values between the limits, at most about `most`: steps of 1, 2, 2.5 or 5 times a power of ten."""
     raw = (high - low) / max(most, 1)
     power = 10.0 ** floor(log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
     return [number * step for number in range(first, last + 1)]
 
