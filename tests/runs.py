@@ -86,7 +86,7 @@ def logged_losses() -> list[tuple[int, dict[str, float]]]:
 
 def make_record(manifest: Manifest, text: str = "") -> RunRecord:
     """100 optimizer steps of 2 micro-steps of 4 samples in 3600 s, with `text` where a user's text can stand."""
-    train = SplitFacts(frames=200, patients=20, targets=600, frame_ids_sha256="ab" * 32)
+    train = SplitFacts(frames=200, patients=20, targets=600, frame_ids_sha256="ab" * 32, runs=40)
     test = SplitFacts(frames=8, patients=4, targets=24, frame_ids_sha256="ba" * 32)
     losses = [values for _, values in logged_losses()]
     return RunRecord(
@@ -101,6 +101,9 @@ def make_record(manifest: Manifest, text: str = "") -> RunRecord:
             "optimizer": {"lr": 0.0002, "betas": [0.9, 0.999], "clip": 1.0},
             "batch": {"micro": 4, "accumulation": 2},
             "data": {"repeats": 4, "train_split": "train"},
+            "losses": WEIGHTS,
+            "validation": {"times": 1},
+            "precision": "fp32",
             "note": text,
         },
         seed=1234,
@@ -109,6 +112,8 @@ def make_record(manifest: Manifest, text: str = "") -> RunRecord:
             manifest_sha256=manifest.sha256(),
             frames_are_independent=manifest.provenance.frames_are_independent,
             splits={"train": train, "test": test},
+            importer="test",
+            source="code",
         ),
         model_preset="nano",
         model_parts=[

@@ -311,7 +311,7 @@ def clipping(facts: RunFacts) -> Iterator[Statement]:
 def validation(facts: RunFacts) -> Iterator[Statement]:
     """Does validation say that training went on too long, or not long enough?"""
     looks = [(v["optimizer_step"], v["validation"]["score"]) for v in facts.validation if "score" in v["validation"]]
-    sources = (*_logged("validation.score"), *_recorded("recipe.validation.times"))
+    sources = (*(_logged("validation.score") if looks else ()), *_recorded("recipe.validation.times"))
     if len(looks) < ENOUGH_VALIDATIONS:
         yield _state("validate_more", "next", sources, n=len(looks), needed=ENOUGH_VALIDATIONS)
         return

@@ -51,7 +51,7 @@ def write_model_card(run: Path) -> Path:
         raise DataError(
             f"no model card without {', '.join(missing)}",
             where=run / RUN_NAME,
-            remedy="finish the run and evaluate it: angiova eval",
+            remedy="finish the run and evaluate it (angiova eval); a run of an older version must be trained again",
         )
     write_text(run / CARD_NAME, render_card(facts))
     return run / CARD_NAME
@@ -165,8 +165,8 @@ class _Written:
     def table(cls, table: Table) -> _Written:
         """Return a table, its caption above it."""
         rule = ["---" if n in table.text_columns else "---:" for n in range(len(table.header))]
-        lines = [[_written(cell) for cell in table.header], rule, *([_written(c) for c in row] for row in table.rows)]
-        body = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+        lines = [[str(_written(cell)) for cell in row] for row in (table.header, *table.rows)]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
         return cls(f"{_written(table.caption)}\n\n{body}" if table.caption else body)
 
 

@@ -28,6 +28,10 @@ Floats = NDArray[np.float64]
 MAX_POINTS: Final = 240
 MIN_POINTS: Final = 6
 MAX_PHASES: Final = 5
+# Fewer values at one side than these say nothing about a spike.
+MIN_SIDE: Final = 3
+# Less is no spike, however still the values around it are.
+LEAST_SPIKE: Final = 0.05
 # A fitted change counts when it is beyond this many of its standard errors and beyond 2 % of the value; a phase is
 # level when a change of more than 10 % can be ruled out, and unclear otherwise.
 T_LIMIT: Final = 3.0
@@ -89,15 +93,18 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
 def spikes(values: Sequence[float], window: int = 15, limit: float = 6.0) -> list[int]:
     """Return the places of values that stand out above their neighbours.
 
-    A spike exceeds the median of the `window` values around it by more than `limit` times their median absolute
-    deviation, scaled to a standard deviation by 1.4826 (Hampel, JASA 69:383-393, 1974).
+    A spike exceeds the median of the values before it, and that of the values behind it, by more than `limit` times the
+    median absolute deviation of the `window` values around it, scaled to a standard deviation by 1.4826 (Hampel, JASA
+    69:383-393, 1974), and by 5 % of itself. Asking for both sides keeps a steep fall from being one.
     """
     y, half = np.asarray(values, dtype=float), window // 2
     found = []
-    for place, value in enumerate(y):
-        near = y[max(place - half, 0) : place + half + 1]
+    for place in range(MIN_SIDE, len(y) - MIN_SIDE):
+        before, behind = y[max(place - half, 0) : place], y[place + 1 : place + 1 + half]
+        near = np.concatenate([before, behind])
         deviation = 1.4826 * float(np.median(np.abs(near - np.median(near))))
-        if len(near) > half and deviation > 0 and value - np.median(near) > limit * deviation:
+        above = float(y[place]) - max(float(np.median(before)), float(np.median(behind)))
+        if deviation > 0 and above > max(limit * deviation, LEAST_SPIKE * abs(float(y[place]))):
             found.append(place)
     return found
 
