@@ -8,6 +8,7 @@
       evaluation/                evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
       tensorboard/               curves for TensorBoard, unless the recipe says no
       report.html, report.md     the report; report_files/ holds the pictures of report.md
+      report.json, model_card.md the report as data, and the model card
 
 A *micro-step* is one forward and backward pass on one device; an *optimizer step* ends an accumulation;
 *samples seen* counts samples over all devices.

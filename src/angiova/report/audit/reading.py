@@ -30,16 +30,6 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, by which a small file can unfold to any size."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse an alias, else compose as ever."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not accepted")
-        return super().compose_node(parent, index)
-
-
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     """Return the text of a file of at most `limit` bytes; bytes that are no UTF-8 become replacement characters.
 
@@ -66,10 +56,14 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401
         DataError: it cannot be read, is not YAML, or uses aliases or tags.
     """
     try:
-        return yaml.load(read_text(path), _PlainLoader)  # noqa: S506  (a subclass of SafeLoader)
+        text = read_text(path)
+        # An alias repeats a part, so that a small file can unfold to any size.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise yaml.YAMLError("aliases are not accepted")
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise DataError(f"not valid YAML ({text})", where=path, remedy="write plain YAML") from None
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"not valid YAML ({reason})", where=path, remedy="write plain YAML") from None
 
 
 def read_plain_json(path: Path) -> Any:  # noqa: ANN401
