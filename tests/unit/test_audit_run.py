@@ -141,6 +141,17 @@ def test_each_damage_gives_exactly_its_finding(name: str, whole_run: Path, tmp_p
     assert codes(run).count(code) == 1
 
 
+def test_a_killed_run_is_not_finished_and_nothing_else(whole_run: Path, tmp_path: Path) -> None:
+    """Its record is the one written at the start, its log goes further."""
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    for field, value in {"finished": None, "status": "running", "losses": {}, "checkpoints": []}.items():
+        record(field, value=value)(run)
+    record("progress", value={"planned_optimizer_steps": 100})(run)
+    record("resources", value={})(run)
+    assert codes(run) == ["not-finished"]
+
+
 def test_memory_beyond_the_device(whole_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)

@@ -258,6 +258,18 @@ def test_a_run_without_evaluation_says_so_and_invents_nothing(tmp_path: Path) ->
     assert "not evaluated" in (run / "report.md").read_text(encoding="utf-8").lower()
 
 
+def test_a_run_that_contradicts_itself_says_so_first(good_run: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert "contradicts itself" not in (good_run / "report.html").read_text(encoding="utf-8")
+    record = read_run(run)
+    record.progress.samples_seen = 8000
+    write_run(run, record)
+    text = Page(html_of(run)).text
+    assert "The run contradicts itself (steps-arithmetic)" in text
+    assert "200 micro-steps x 4 micro-batch x 1 devices = 800 samples, recorded 8,000" in text
+    assert text.index("contradicts itself") < text.index("1 Configuration")
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run / "evaluation" / "frames.csv").unlink()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from angiova.data.records import Finding, Origin, Severity, Split
 from angiova.evaluation.result import Evaluation, MetricSummary
 from angiova.report import formats
+from angiova.report.audit.finding import AuditFinding
 from angiova.report.configuration import whole_model
 from angiova.report.content import Card, Notice, Source
 from angiova.report.course import total_seconds
@@ -69,8 +70,13 @@ def cards(facts: RunFacts) -> Iterator[Card]:
         yield Card(say("card.time"), of_run(formats.duration(seconds), seconds, "resources.seconds.total"), steps)
 
 
-def notices(facts: RunFacts) -> Iterator[Notice]:
+# What other notices and the evaluation's own findings say already.
+_SAID_ELSEWHERE = frozenset({"files-missing", "not-finished", "train-test-overlap"})
+
+
+def notices(facts: RunFacts, audited: Sequence[AuditFinding] = ()) -> Iterator[Notice]:
     """Yield everything that speaks against the figures, worst first."""
+    yield from _contradictions(facts, audited)
     record, evaluation = facts.record, facts.evaluation
     findings = [] if evaluation is None else evaluation.findings
     for severity in Severity:
@@ -85,6 +91,19 @@ def notices(facts: RunFacts) -> Iterator[Notice]:
         yield Notice("warning", text, (Source(RUN_NAME, "status"), Source(RUN_NAME, "progress")))
     if facts.missing:
         yield Notice("warning", say("notice.missing", names=", ".join(facts.missing)))
+
+
+def _contradictions(facts: RunFacts, audited: Sequence[AuditFinding]) -> Iterator[Notice]:
+    """Yield what the run's own figures contradict, unless a finding of the evaluation says it."""
+    evaluation = facts.evaluation
+    said = _SAID_ELSEWHERE | {finding.code for finding in (() if evaluation is None else evaluation.findings)}
+    for finding in audited:
+        if finding.code not in said:
+            lines = "; ".join(finding.arithmetic)
+            text = say(
+                "notice.audit", code=finding.code, message=finding.message, where=finding.where, arithmetic=lines
+            )
+            yield Notice(finding.severity.value, text)
 
 
 def _result(evaluation: Evaluation) -> Iterator[Text]:

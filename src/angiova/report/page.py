@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from angiova.files import write_bytes, write_json, write_text
 from angiova.report import headline, judgement, results
 from angiova.report.as_json import report_json
+from angiova.report.audit.checks_run import audit_run
+from angiova.report.audit.finding import AuditFinding
 from angiova.report.configuration import configuration_section
 from angiova.report.content import Chart, Document, Photo, Section
 from angiova.report.course import course_section
@@ -42,7 +45,7 @@ def write_report(run: Path, language: str = "en") -> list[Path]:
     """
     checked_language(language)
     facts = read_facts(run)
-    document = compose(facts, list_files(run))
+    document = compose(facts, list_files(run), audit_run(run).findings)
     write_text(run / HTML_NAME, render_html(document, language))
     pictures = [
         _write_picture(run / PICTURES_DIR, block, language)
@@ -54,8 +57,14 @@ def write_report(run: Path, language: str = "en") -> list[Path]:
     return [run / HTML_NAME, run / MARKDOWN_NAME, run / JSON_NAME, *pictures]
 
 
-def compose(facts: RunFacts, files: list[ListedFile]) -> Document:
-    """Return the content of a run's report."""
+def compose(facts: RunFacts, files: list[ListedFile], audited: Sequence[AuditFinding] = ()) -> Document:
+    """Return the content of a run's report.
+
+    Args:
+        facts: what the run folder holds.
+        files: every file of it.
+        audited: what the run's audit found; each stands among what speaks against the figures.
+    """
     record, evaluation = facts.record, facts.evaluation
     sections: list[Section | None] = [
         configuration_section(facts),
@@ -84,7 +93,7 @@ def compose(facts: RunFacts, files: list[ListedFile]) -> Document:
         ),
         headline=tuple(headline.headline(facts)),
         cards=tuple(headline.cards(facts)),
-        notices=tuple(headline.notices(facts)),
+        notices=tuple(headline.notices(facts, audited)),
         sections=tuple(section for section in sections if section is not None),
         footer=say("footer"),
     )

@@ -8,11 +8,12 @@ from typing import Any, Final
 import polars as pl
 
 from angiova.evaluation.cases import Outcome
+from angiova.evaluation.result import Picture
 from angiova.evaluation.store import COMPARISONS_DIR
 from angiova.report import formats
 from angiova.report.content import Block, Cell, Paragraph, Photo, Section, Source, Table
 from angiova.report.facts import RunFacts
-from angiova.report.text import Text
+from angiova.report.text import Text, joined
 from angiova.report.values import EVALUATION_FILE, FRAMES_FILE, of_cases
 from angiova.report.wording import say
 from angiova.run_record import EVALUATION_DIR
@@ -60,11 +61,22 @@ def _photos(facts: RunFacts) -> Iterator[Block]:
                 dice=f"{picture.dice:.3f}",
                 cldice=f"{picture.cldice:.3f}",
             )
+            why = _reason_of(facts.frames, picture)
+            if why is not None:
+                caption = joined([caption, why], " · ")
             sources = (
                 Source(EVALUATION_FILE, f"pictures.{number - 1}"),
                 Source(f"{EVALUATION_DIR}/{COMPARISONS_DIR}/{picture.file}", ""),
             )
             yield Photo(f"comparison-{number}.png", facts.pictures[picture.file], caption, sources)
+
+
+def _reason_of(table: pl.DataFrame | None, picture: Picture) -> Text | None:
+    """Return why the case of a picture failed; None when it did not, or its row is not there."""
+    if table is None or picture.dice >= FAILED_DICE:
+        return None
+    rows = table.filter((pl.col("frame_id") == picture.frame_id) & (pl.col("phrase") == picture.phrase))
+    return None if rows.is_empty() else reason(rows.row(0, named=True))
 
 
 def _failures(facts: RunFacts) -> Iterator[Block]:

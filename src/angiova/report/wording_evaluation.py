@@ -85,6 +85,10 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "unit.patient": ("patients", "名患者"),
     "unit.frame": ("frames", "帧"),
     # notices
+    "notice.audit": (
+        "The run contradicts itself ({code}): {message}. {where}. {arithmetic}",
+        "运行记录自相矛盾（{code}）：{message}。{where}。{arithmetic}",
+    ),
     "notice.untrusted": ("These figures cannot be trusted.", "这些数字不可信。"),
     "notice.status": (
         "The run did not finish: its status is {status}. {done} of {planned} optimizer steps were taken.",

@@ -45,6 +45,14 @@ def files(run: AuditedRun) -> Iterator[AuditFinding]:
         yield AuditFinding("files-missing", Severity.ERROR, str(run.folder), message, tuple(run.missing), remedy)
 
 
+def end(run: AuditedRun) -> Iterator[AuditFinding]:
+    """Find a record that was never finished: what it says about its end is what it said at its start."""
+    if run.record.finished is None:
+        message = f"the record has no end (status {run.record.status}): the run goes on still, or was killed"
+        remedy = "wait, or go on with: angiova train RECIPE --resume"
+        yield AuditFinding("not-finished", Severity.WARNING, "run.json: finished", message, (), remedy)
+
+
 def steps(run: AuditedRun) -> Iterator[AuditFinding]:
     """Check samples, micro-steps and optimizer steps against each other and against the recipe."""
     p, where = run.record.progress, "run.json: progress"
@@ -97,7 +105,7 @@ def log(run: AuditedRun) -> Iterator[AuditFinding]:
     if back:
         lines = tuple(f"{b:,} after {a:,}" for a, b in back[:5])
         yield AuditFinding("log-order", Severity.ERROR, where, "logged steps do not go forward", lines)
-    if taken and max(taken) > run.record.progress.optimizer_steps:
+    if taken and run.record.finished is not None and max(taken) > run.record.progress.optimizer_steps:
         message = f"the log has step {max(taken):,}, the record ends at {run.record.progress.optimizer_steps:,}"
         yield AuditFinding("log-end", Severity.ERROR, where, message)
     per_step = run.samples_per_step
@@ -179,6 +187,7 @@ def _differ(a: float, b: float) -> bool:
 
 RUN_CHECKS: Final[tuple[RunCheck, ...]] = (
     files,
+    end,
     steps,
     planned,
     log,
