@@ -81,7 +81,7 @@ def test_everything_of_the_first_report_is_there_and_true(good_run: Path) -> Non
         "800 samples of 200 frames = 4.00 passes",
         "1 h 02 min",
         "2.50 GB",
-        "800 samples in 200 micro-steps and 100 optimizer steps, which is 8 samples",
+        "800 samples in 200 micro-steps and 100 optimizer steps; samples an optimizer step: 8.",
         "optimizer.lr",
         "0.9, 0.999",
         "1234",
@@ -341,7 +341,7 @@ def test_what_was_not_measured_is_not_recorded_and_what_was_is_shown(tmp_path: P
     record.resources.micro_step = StepTime(count=200, mean=16.7, median=16.5, longest=20.25)
     write_run(run, record)
     text = Page(html_of(run)).text
-    for stated in ("7 warnings", "UserWarning: cache flushed", "killed: not recorded", "16.700 mean, 16.500 median"):
+    for stated in ("Warnings: 7", "UserWarning: cache flushed", "killed: not recorded", "16.700 mean, 16.500 median"):
         assert stated in text, stated
 
 

@@ -80,7 +80,9 @@ def test_the_record_says_what_happened(start: Path, finished: Path) -> None:
     assert 0 < micro.mean < optimizer.mean <= optimizer.longest
     assert optimizer.mean * 6 <= record.resources.seconds["training"]
     assert record.resources.cpu_seconds is not None
-    assert record.resources.cpu_seconds > 0
+    cores = record.machine["cpu_cores"]
+    assert isinstance(cores, int)
+    assert 0 < record.resources.cpu_seconds <= (record.resources.seconds["total"] + 1) * cores
     assert record.interruptions == []
     assert record.warnings is not None
     lines = read_metrics(finished / "metrics.jsonl")

@@ -59,7 +59,7 @@ def loss_section(facts: RunFacts) -> Section:
     blocks: list[Block] = []
     if facts.record.losses:
         blocks.append(_loss_table(facts.record.losses, {curve.name: curve for curve in curves}))
-    if curves:
+    if curves and len(curves[0].values) > 1:
         blocks += _loss_charts(curves)
         blocks += _phase_tables(curves)
         blocks.append(_stability_table(curves))
@@ -109,14 +109,15 @@ def _first_to_last(
         of_run(formats.significant(first), first, first_field),
         of_run(formats.significant(last), last, last_field),
         _best(curve),
-        of_run(
-            formats.percent(first - last, first), (first - last) / first if first else None, first_field, last_field
-        ),
+        _drop(first, last, curve, first_field, last_field),
     )
 
 
-def _drop(first: float, last: float) -> float | None:
-    return (first - last) / first if first else None
+def _drop(first: float, last: float, curve: LossCurve | None, *fields: str) -> Value:
+    """Return how far a loss fell; one logged line says nothing about that."""
+    if not first or (curve is not None and len(curve.values) < 2):
+        return Value(formats.UNKNOWN)
+    return of_run(formats.percent(first - last, first), (first - last) / first, *fields)
 
 
 def _best(curve: LossCurve | None) -> Value:
@@ -209,7 +210,7 @@ def _rate_blocks(facts: RunFacts) -> Iterator[Block]:
         points = [
             (float(line["optimizer_step"]), line[column]) for line in facts.training if line.get(column) is not None
         ]
-        if points:
+        if len(points) > 1:
             series = Series(say(key), [x for x, _ in points], [y for _, y in points])
             panels.append(Panel(say(key), (series,)))
     if panels:

@@ -82,7 +82,7 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
     "course.units": (
         "Samples seen are counted over all devices. A micro-step is one forward and backward pass on one device. An "
         "optimizer step ends an accumulation and changes the weights. Here: {samples} samples in {micro} micro-steps "
-        "and {steps} optimizer steps, which is {ratio} samples an optimizer step.",
+        "and {steps} optimizer steps; samples an optimizer step: {ratio}.",
         "已见样本按所有设备合计。一个微步是一个设备上的一次前向与反向传播。一个优化步结束一次梯度累积并更新权重。"
         "此处：{samples} 个样本，{micro} 个微步，{steps} 个优化步，即每个优化步 {ratio} 个样本。",
     ),
@@ -119,11 +119,11 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
     "course.stopped": ("Stopped", "中断"),
     "course.resumed": ("Resumed", "恢复"),
     "course.killed": ("killed: not recorded", "被强制终止：未记录"),
-    "course.interruptions": ("{n} interruptions", "{n} 次中断"),
+    "course.interruptions": ("Interruptions: {n}", "中断：{n} 次"),
     "course.no_interruptions": ("No interruption was recorded.", "没有记录到中断。"),
     "course.warnings_unrecorded": ("Warnings were not recorded in this run.", "本次运行未记录警告。"),
     "course.no_warnings": ("No warning was recorded.", "没有记录到警告。"),
-    "course.warnings": ("{n} warnings", "{n} 条警告"),
+    "course.warnings": ("Warnings: {n}", "警告：{n} 条"),
     "course.warning": ("Warning", "警告"),
     "course.times": ("Times", "次数"),
     "course.machine": ("The machine", "机器"),

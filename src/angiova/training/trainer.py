@@ -73,7 +73,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
         ConfigError: the folder holds another run, or there is nothing to resume.
         TrainingError: a loss or gradient is not finite; `run.json` and the last checkpoint are kept.
     """
-    started = time.monotonic()
+    started, cpu_started_s = time.monotonic(), facts.cpu_seconds()
     keep_freed_memory()
     set_seed(recipe.seed)
     run = recipe.output
@@ -130,6 +130,9 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
     finally:
         progress.close()
         record.resources.micro_step, record.resources.optimizer_step = timer.micro_step, timer.optimizer_step
+        record.resources.cpu_seconds = round(
+            (record.resources.cpu_seconds or 0.0) + facts.cpu_seconds() - cpu_started_s, 1
+        )
         record.warnings = dict(Counter(record.warnings or {}) + counted.counts)
         _finish_record(record, recipe, trainer, status, device, started)
     return ExitCode.FAILED if stop.asked else ExitCode.DONE
@@ -307,7 +310,6 @@ def _finish_record(
     record.resources.peak_rss_bytes = max(record.resources.peak_rss_bytes, facts.peak_rss_bytes())
     record.resources.peak_device_bytes = facts.peak_device_bytes(device)
     record.resources.devices = facts.device_memory(device)
-    record.resources.cpu_seconds = round((record.resources.cpu_seconds or 0.0) + facts.cpu_seconds(), 1)
     validations = {line["optimizer_step"]: line["validation"] for line in lines if "validation" in line}
     best_step = max(validations, key=lambda step: validations[step][VALIDATION_METRIC], default=None)
     record.checkpoints = []
