@@ -22,6 +22,7 @@ from angiova.model.presets import build_nano
 from angiova.model.trainable import TrainableSettings
 from angiova.report.audit.auditing import audit
 from angiova.training.config import parse_recipe
+from angiova.training.record import code_commit
 from runs import CHECKPOINT, make_run
 
 Damage = Callable[[Path], None]
@@ -196,9 +197,12 @@ def test_parts_are_counted_again_on_the_preset(whole_run: Path, tmp_path: Path) 
     record("checkpoints", value=[])(run)
     record("recipe", value=recipe)(run)
     record("model_parts", value=parts)(run)
+    record("code_commit", value=code_commit())(run)
     assert codes(run) == []
     record("model_parts", 2, "total", value=parts[2]["total"] // 4 + parts[2]["trainable"])(run)
     assert codes(run) == ["parameters-part"]
+    record("code_commit", value="of another day")(run)  # whose preset may have been another
+    assert codes(run) == []
 
 
 def test_a_recipe_without_its_batch_is_refused_by_name(whole_run: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from angiova import __version__
 from angiova.data.records import Severity
 from angiova.errors import AngiovaError
 from angiova.files import read_json, sha256_file
@@ -13,6 +14,7 @@ from angiova.report.audit.finding import AuditFinding
 from angiova.report.audit.read_files import num_parameters
 from angiova.report.audit.run_folder import AuditedRun
 from angiova.run_record import Checkpoint, ModelPart
+from angiova.training.record import code_commit
 
 MODEL_NAME: Final = "model.safetensors"
 COMPLETE_NAME: Final = "complete.json"
@@ -95,7 +97,12 @@ def _is_plain_file(folder: Path, name: str) -> bool:
 
 
 def _expected_parts(run: AuditedRun) -> dict[str, tuple[int, int]]:
-    """Return (total, trainable) of each part of the recipe's model; nothing where it starts from a checkpoint."""
+    """Return (total, trainable) of each part of the recipe's model, as this code builds it.
+
+    Nothing where the model starts from a checkpoint, and nothing for a run of other code, whose presets may differ.
+    """
+    if (run.record.angiova_version, run.record.code_commit) != (__version__, code_commit()):
+        return {}
     # torch is needed only where there is a model to count
     from angiova.training.config import parse_recipe
     from angiova.training.plan import plan_parts
