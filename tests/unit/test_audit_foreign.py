@@ -199,7 +199,7 @@ def log_text(*, steps: int = 100, seconds: float = 10.0, gap_at: int | None = No
         loss = 10.0 - 7.5 * (step - 10) / (steps - 10)
         lines.append(
             f"{when} - mmengine - INFO - Iter(train) [{step:>6}/{steps}]  lr: 2.0000e-05  eta: 1 day, 2:03:04  "
-            f"time: {seconds:.4f}  data_time: 0.0100  memory: 14336  loss: {loss:.4f}  loss_mask: {loss / 2:.4f}"
+            f"time: {seconds:.4f}  data_time: 0.0100  memory: 14336  loss: {loss:.4f}  loss_mask: {loss / 2:.4f}  llm_loss: {loss / 4:.4f}"
         )
     return "\n".join(lines) + "\n"
 
@@ -251,6 +251,12 @@ def test_logs_configurations_and_files_are_read_together(tmp_path: Path) -> None
     assert training.started is not None
     assert training.finished is not None
     assert (training.finished - training.started).total_seconds() == 1000  # 100 iterations of 10 s
+    losses = claims_of_log(run / "train.log").losses
+    assert {name: (loss.first, loss.last) for name, loss in losses.items()} == {
+        "total": (10.0, 2.5),
+        "mask": (5.0, 1.25),
+        "llm": (2.5, 0.625),
+    }
     config = claims_of_config(run / "config.py").training
     assert (config.repeats, config.gradient_accumulation_steps, config.learning_rate) == (10, 8, 2e-5)
     assert num_parameters(run / "adapter.safetensors") == 10_000

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from angiova.report.content import Block, Cell, Chart, Document, Photo, Value
-from angiova.report.judgement import Statement
 from angiova.report.markdown import PICTURES_DIR
+from angiova.report.statement import Statement
 
 FORMAT: Final = "angiova-report/1"
 

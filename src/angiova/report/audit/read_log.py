@@ -21,7 +21,7 @@ from angiova.report.audit.claims import Claims, parse_claims
 from angiova.report.audit.reading import MAX_LOG_BYTES, read_text
 
 MEGABYTES_A_GIGABYTE: Final = 1024  # mmengine divides bytes by 1024 ** 2
-_STEP: Final = re.compile(r"(?:Iter|Epoch)\(train\)\s*(?:\[\d+\])?\s*\[\s*(\d{1,12})/(\d{1,12})\]")
+_STEP: Final = re.compile(r"Iter\(train\)\s*\[\s*(\d{1,12})/(\d{1,12})\]")
 _TIME: Final = re.compile(r"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) ")
 _NUMBER: Final = re.compile(r"(?<![\w.])(\w{1,60}): +(-?\d{1,30}(?:\.\d{1,30})?(?:e[-+]?\d{1,4})?)(?=\s|$)")
 _DEVICES: Final = re.compile(r"\b(?:GPU number|world_size)[:=] *(\d{1,7})\b")
@@ -118,11 +118,12 @@ def _when(line: str) -> datetime | None:
 
 def _losses(lines: list[LogLine]) -> dict[str, dict[str, float]]:
     """Return the first and last value of each loss, the sum called total as in reports."""
-    names = dict.fromkeys(name for line in lines for name in line.values if name == "loss" or name.startswith("loss_"))
+    names = dict.fromkeys(name for line in lines for name in line.values if "loss" in name.split("_"))
     found = {}
     for name in names:
         values = [line.values[name] for line in lines if name in line.values]
-        found["total" if name == "loss" else name.removeprefix("loss_")] = {"first": values[0], "last": values[-1]}
+        part = name.removeprefix("loss_").removesuffix("_loss")
+        found["total" if name == "loss" else part] = {"first": values[0], "last": values[-1]}
     return found
 
 
