@@ -199,7 +199,8 @@ def log_text(*, steps: int = 100, seconds: float = 10.0, gap_at: int | None = No
         loss = 10.0 - 7.5 * (step - 10) / (steps - 10)
         lines.append(
             f"{when} - mmengine - INFO - Iter(train) [{step:>6}/{steps}]  lr: 2.0000e-05  eta: 1 day, 2:03:04  "
-            f"time: {seconds:.4f}  data_time: 0.0100  memory: 14336  loss: {loss:.4f}  loss_mask: {loss / 2:.4f}  llm_loss: {loss / 4:.4f}"
+            f"time: {seconds:.4f}  data_time: 0.0100  memory: 14336  "
+            f"loss: {loss:.4f}  loss_mask: {loss / 2:.4f}  llm_loss: {loss / 4:.4f}"
         )
     return "\n".join(lines) + "\n"
 
