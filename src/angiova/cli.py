@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from angiova import __version__
-from angiova.errors import AngiovaError, ExitCode
+from angiova.errors import AngiovaError, DataError, ExitCode
 
 app = typer.Typer(
     name="angiova",
@@ -298,13 +298,33 @@ def convert(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    language: Annotated[str, typer.Option("--lang", "--language", help="Language shown first: en or zh.")] = "en",
 ) -> None:
-    """Write report.html and report.md from what the run recorded."""
+    """Write report.html, report.md, report.json and model_card.md from what the run recorded."""
+    from angiova.report.model_card import write_model_card
     from angiova.report.page import write_report
 
     for path in write_report(run, language=language):
         typer.echo(f"wrote {path}")
+    try:
+        typer.echo(f"wrote {write_model_card(run)}")
+    except DataError as error:  # a run that is not evaluated has a report, and no card
+        typer.echo(f"angiova: {error}", err=True)
+
+
+@app.command()
+def audit(
+    path: Annotated[Path, typer.Argument(help="Run folder, a folder of somebody else's run, a log, or YAML figures.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compute again what a run states about itself, and list what contradicts; nothing in it is executed.
+
+    Exit code 0: no finding; 3: findings; 1: it cannot be read.
+    """
+    from angiova.report.audit.auditing import audit as run_audit
+    from angiova.report.audit.printing import print_audit
+
+    raise typer.Exit(print_audit(run_audit(path), as_json=json))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from angiova.data.syntax import TREE_PHRASE, segment_phrase
 from angiova.errors import ConfigError, ExitCode
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.folder import predict_folder
+from angiova.report.model_card import write_model_card
 from angiova.report.page import write_report
 from angiova.report.tables import print_evaluation
 from angiova.run_record import RUN_NAME
@@ -79,7 +80,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> ExitCode:
     console.rule("6/7 predict")
     _predict_some(out, data)
     console.rule("7/7 report")
-    for path in write_report(out):
+    for path in (*write_report(out), write_model_card(out)):
         console.print(f"wrote {path}", highlight=False)
     console.print(f"demo done in {(time.monotonic() - started) / 60:.1f} minutes; open {out / 'report.html'}")
     return ExitCode.DONE

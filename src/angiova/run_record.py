@@ -9,6 +9,7 @@
       tensorboard/               curves for TensorBoard, unless the recipe says no
       nnunet/                    nnU-Net's own folders, for the baseline of that name
       report.html, report.md     the report; report_files/ holds the pictures of report.md
+      report.json, model_card.md the report as data, and the model card
 
 A *micro-step* is one forward and backward pass on one device; an *optimizer step* ends an accumulation;
 *samples seen* counts samples over all devices.
@@ -50,15 +51,19 @@ class SplitFacts(_Part):
     patients: int | None
     targets: int
     frame_ids_sha256: str
+    runs: int | None = None
 
 
 class DataFacts(_Part):
-    """The data set trained on."""
+    """The data set trained on, and where it says it came from."""
 
     folder: str
     manifest_sha256: str
     frames_are_independent: bool
     splits: dict[str, SplitFacts]
+    importer: str | None = None
+    source: str | None = None
+    licence: str | None = None
 
 
 class Progress(_Part):
@@ -89,12 +94,47 @@ class Checkpoint(_Part):
     validation: dict[str, float] = Field(default_factory=dict)
 
 
+class StepTime(_Part):
+    """Seconds of wall clock that steps of one kind took, over `count` steps of the last session."""
+
+    count: int
+    mean: float
+    median: float
+    longest: float
+
+
+class DeviceMemory(_Part):
+    """Memory of one device in bytes: its own, and the most that was allocated and reserved on it."""
+
+    name: str
+    total_bytes: int
+    peak_allocated_bytes: int
+    peak_reserved_bytes: int
+
+
+class Interruption(_Part):
+    """A stop that the run was taken up from; `stopped` is None when the process was killed and could not write it."""
+
+    stopped: str | None
+    resumed: str
+    optimizer_step: int
+
+
 class Resources(_Part):
-    """Time in seconds of wall clock and memory in bytes, as measured."""
+    """Time in seconds of wall clock and memory in bytes, as measured; None is "not recorded".
+
+    `cpu_seconds` is what all processes of the run spent on all cores. `micro_step` lasts from the batch to the
+    gradients, `optimizer_step` from the first batch to the changed weights; waiting for data and validation are in
+    neither.
+    """
 
     seconds: dict[str, float] = Field(default_factory=dict)
     peak_rss_bytes: int = 0
     peak_device_bytes: list[int] = Field(default_factory=list)
+    cpu_seconds: float | None = None
+    micro_step: StepTime | None = None
+    optimizer_step: StepTime | None = None
+    devices: list[DeviceMemory] = Field(default_factory=list)
 
 
 class RunRecord(_Part):
@@ -119,6 +159,8 @@ class RunRecord(_Part):
     checkpoints: list[Checkpoint] = Field(default_factory=list)
     evaluations: list[str] = Field(default_factory=list)
     messages: list[str] = Field(default_factory=list)
+    interruptions: list[Interruption] = Field(default_factory=list)
+    warnings: dict[str, int] | None = None
 
 
 def write_run(folder: Path, record: RunRecord) -> None:

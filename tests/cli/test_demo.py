@@ -11,6 +11,7 @@ import pytest
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
+from angiova.report.audit.auditing import audit
 
 
 def run_demo(out: Path) -> subprocess.CompletedProcess[str]:
@@ -31,6 +32,7 @@ def test_the_quick_demo_does_the_whole_job(tmp_path: Path) -> None:
     assert evaluation["num_frames"] == len(list(Manifest(out / "data").records(Split.TEST)))
     assert (out / "report.html").stat().st_size > 10_000
     assert (out / "predictions" / "masks.coco.json").exists()
+    assert audit(out).findings == ()
     assert str(out / "report.html") in done.stdout.replace("\n", "")
 
 

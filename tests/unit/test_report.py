@@ -2,156 +2,62 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
-import numpy as np
 import pytest
 
-from angiova.data import rle
-from angiova.data.manifest import Manifest, Provenance, write_dataset
-from angiova.data.pixels import write_png
-from angiova.data.records import FrameRecord, Origin, Prediction, Split, Target, TargetKind
+from angiova.data.records import Split
 from angiova.errors import ConfigError, DataError
 from angiova.evaluation.evaluate import evaluate
 from angiova.evaluation.result import Evaluation
-from angiova.evaluation.store import read_evaluation, write_evaluation
+from angiova.evaluation.store import read_evaluation
 from angiova.files import read_json, write_json
 from angiova.report import formats
-from angiova.report.page import write_report
+from angiova.report.facts import read_facts
+from angiova.report.files_list import list_files
+from angiova.report.html import template_text
+from angiova.report.page import compose, write_report
 from angiova.report.tables import print_evaluation
-from angiova.report.wording import WORDS, Words
-from angiova.run_record import (
-    Checkpoint,
-    DataFacts,
-    LossFacts,
-    ModelPart,
-    Progress,
-    Resources,
-    RunRecord,
-    SplitFacts,
-    read_run,
-    write_run,
-)
+from angiova.report.text import in_language
+from angiova.report.wording import WORDS, say_if_known
+from angiova.run_record import Interruption, StepTime, read_run, write_run
+from runs import make_answers, make_dataset, make_record, make_run
 
-SIDE = 32
 ATTACK = "<script>alert(1)</script>\"'|`[x](javascript:1)&<img src=x onerror=alert(2)>"
-SEGMENTS = {"6": "proximal LAD", "7": "mid LAD"}
 
 
 class Page(HTMLParser):
-    """Tags, attributes and text of a page, as a browser sees them."""
+    """Tags, attributes and text of a page, as a browser that shows one language sees them."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, language: str = "en") -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self._hidden: list[str] = []
+        self._language = language
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        other = tag != "html" and attributes.get("lang") not in (None, self._language)
+        if (self._hidden and tag not in ("br", "img", "meta")) or other or tag in ("style", "script"):
+            self._hidden.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._hidden and self._hidden[-1] == tag:
+            self._hidden.pop()
 
     def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def mask(top: int, height: int = 6, left: int = 3) -> rle.Rle:
-    pixels = np.zeros((SIDE, SIDE), dtype=bool)
-    pixels[top : top + height, left : left + 24] = True
-    return rle.encode(pixels)
-
-
-def targets(index: int) -> tuple[Target, ...]:
-    tree = Target("coronary artery tree", TargetKind.VESSEL_TREE, mask(index, 14), Origin.SIMULATED)
-    named = [
-        Target(phrase, TargetKind.SEGMENT, mask(index + 8 * n), Origin.SIMULATED, segment=number)
-        for n, (number, phrase) in enumerate(SEGMENTS.items())
-    ]
-    return (tree, *named)
-
-
-def make_dataset(folder: Path, name: str, *, patients: bool = True) -> Manifest:
-    records = []
-    for index in range(8):
-        image = f"images/{index}.png"
-        write_png(folder / image, np.full((SIDE, SIDE), 100 + index, dtype=np.uint8))
-        patient = f"P{index // 2}" if patients else None
-        frame_id, run = f"{name}{index}", f"run{index}"
-        record = FrameRecord(frame_id, image, SIDE, SIDE, "s", "0", run, 0, patient, targets=targets(index))
-        records.append(replace(record, split=Split.TEST))
-    return write_dataset(folder, records, Provenance("test", "code", "0", frames_are_independent=not patients))
-
-
-def make_answers(manifest: Manifest, *, perfect: bool = False) -> list[Prediction]:
-    """Every target moved by 0 to 3 columns, so that scores differ."""
-    answers = []
-    for index, record in enumerate(manifest.records()):
-        for target in record.targets:
-            moved = np.roll(rle.decode(target.mask), 0 if perfect else index % 4, axis=1)
-            answers.append(Prediction(record.frame_id, target.phrase, rle.encode(moved), 0.9))
-    return answers
-
-
-def make_record(manifest: Manifest, text: str = "") -> RunRecord:
-    split = SplitFacts(frames=8, patients=4, targets=24, frame_ids_sha256="ab" * 32)
-    return RunRecord(
-        angiova_version="0.1.0",
-        code_commit="4c2f2ef",
-        command=["angiova", "train", "recipes/nano.yaml", text],
-        status="finished",
-        started="2026-11-23T05:00:00Z",
-        machine={"cpu": "two cores", "driver": None},
-        recipe={"optimizer": {"lr": 0.0002, "betas": [0.9, 0.999]}, "note": text},
-        seed=1234,
-        data=DataFacts(
-            folder="/data/set",
-            manifest_sha256=manifest.sha256(),
-            frames_are_independent=manifest.provenance.frames_are_independent,
-            splits={"train": split, "test": split},
-        ),
-        model_preset="nano",
-        model_parts=[
-            ModelPart(name="language model", total=3_000_000, trainable=1_000_000, num_bytes=12_000_000),
-            ModelPart(name="segmenter", total=1_000_000, trainable=1_000_000, num_bytes=4_000_000),
-        ],
-        progress=Progress(samples_seen=800, micro_steps=400, optimizer_steps=100, planned_optimizer_steps=100),
-        losses={
-            "mask": LossFacts(weight=2.0, first=5.0, last=1.0),
-            "dice": LossFacts(weight=0.5, first=1.0, last=0.5),
-        },
-        resources=Resources(seconds={"total": 3723.0}, peak_rss_bytes=2_500_000_000),
-        checkpoints=[
-            Checkpoint(
-                path="checkpoints/step-100", role="last", optimizer_step=100, num_bytes=16_000_000, sha256="cd" * 32
-            )
-        ],
-        evaluations=["evaluation"],
-        messages=[f"clipped {text}"],
-    )
-
-
-def write_metrics(path: Path, loss_name: str = "mask") -> None:
-    lines: list[dict[str, object]] = []
-    for step in range(1, 11):
-        numbers = {"epoch": step / 10, "lr": 1e-4 / step, "grad_norm": 1.0, "seconds": 0.1, "loss": 10.0 / step}
-        lines.append({"optimizer_step": step, "samples_seen": 8 * step, **numbers, "losses": {loss_name: 5.0 / step}})
-    lines.append({"optimizer_step": 10, "validation": {"dice": 0.5}})
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def make_run(folder: Path, *, text: str = "f", patients: bool = True, perfect: bool = False) -> Path:
-    """Write a small but complete run folder, with `text` wherever a user's text can stand."""
-    manifest, run = make_dataset(folder / "set", text, patients=patients), folder / "run"
-    answers = make_answers(manifest, perfect=perfect)
-    write_evaluation(run / "evaluation", manifest, evaluate(manifest, Split.TEST, answers), answers)
-    write_metrics(run / "metrics.jsonl", text)
-    (run / "checkpoints" / "step-100").mkdir(parents=True)
-    write_run(run, make_record(manifest, text))
-    return run
+        if not self._hidden:
+            self.text += data
 
 
 def html_of(run: Path, language: str = "en") -> str:
@@ -169,23 +75,112 @@ def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_of_the_first_report_is_there_and_true(good_run: Path) -> None:
     text = Page((good_run / "report.html").read_text(encoding="utf-8")).text
     for stated in (
-        "4,000,000",  # parameters of the whole model, the sum of both parts
-        "50.00 %",  # share trained: 2 of 4 million
-        "80.00 %",  # the mask loss fell from 5 to 1
-        "78.57 %",  # their weighted sum fell from 2 * 5 + 0.5 * 1 = 10.5 to 2 * 1 + 0.5 * 0.5 = 2.25
+        "4,000",  # parameters of the whole model, the sum of both parts
+        "50.00 %",  # share trained: 2 of 4 thousand
+        "micro-batch 4 × accumulation 2 × devices 1 = effective batch 8",
+        "800 samples of 200 frames = 4.00 passes",
         "1 h 02 min",
         "2.50 GB",
-        "800 samples in 400 micro-steps and 100 optimizer steps, which is 8 samples",
+        "800 samples in 200 micro-steps and 100 optimizer steps; samples an optimizer step: 8.",
         "optimizer.lr",
         "0.9, 0.999",
         "1234",
         "4c2f2ef",
-        "cd" * 32,
-        "16,000,000",
-        "Research use only; not a medical device",
+        "For research only. Not a medical device",
         "never trained on",
     ):
         assert stated in text, stated
+    record = read_run(good_run)
+    mask, dice = record.losses["mask"], record.losses["dice"]
+    first, last = 2 * mask.first + 0.5 * dice.first, 2 * mask.last + 0.5 * dice.last
+    for number in (
+        formats.significant(mask.first),
+        formats.percent(mask.first - mask.last, mask.first),
+        formats.significant(first),
+        formats.percent(first - last, first),
+        record.checkpoints[0].sha256,
+        formats.count(record.checkpoints[0].num_bytes),
+    ):
+        assert number in text, number
+
+
+def test_sections_come_in_the_order_that_was_asked_for(good_run: Path) -> None:
+    sections = [section["key"] for section in read_json(good_run / "report.json")["sections"]]
+    assert sections == [
+        "configuration",
+        "data",
+        "course",
+        "losses",
+        "evaluation",
+        "pictures",
+        "distributions",
+        "judgement",
+        "next",
+        "checkpoints",
+        "files",
+        "definitions",
+        "record",
+    ]
+
+
+def lookup(tree: Any, path: str) -> Any:  # noqa: ANN401  (JSON)
+    """Follow a dotted path; ``*`` is every entry of a list or mapping, and names may hold dots themselves."""
+    if not path:
+        return tree
+    if path.startswith("*"):
+        entries = list(tree.values()) if isinstance(tree, Mapping) else tree
+        return [lookup(entry, path[2:]) for entry in entries]
+    names = list(tree) if isinstance(tree, Mapping) else [str(n) for n in range(len(tree))]
+    name = max((n for n in names if path == n or path.startswith(f"{n}.")), key=len)
+    return lookup(tree[name] if isinstance(tree, Mapping) else tree[int(name)], path[len(name) + 1 :])
+
+
+def test_every_figure_leads_to_a_field_that_exists_and_holds_it(good_run: Path) -> None:
+    facts = read_facts(good_run)
+    sources = list(compose(facts, list_files(good_run)).sources)
+    assert len(sources) > 300
+    tree = {"run.json": read_json(good_run / "run.json")}
+    tree["evaluation/evaluation.json"] = read_json(good_run / "evaluation" / "evaluation.json")
+    for source in sources:
+        if source.file in tree:
+            lookup(tree[source.file], source.field)
+        elif source.file == "metrics.jsonl":
+            lines = [*facts.training, *facts.validation]
+            assert any(_has(line, source.field) for line in lines), source
+        elif source.file == "evaluation/frames.csv":
+            assert facts.frames is not None
+            assert source.field.rpartition(", ")[2] in facts.frames.columns, source
+        else:
+            assert (good_run / source.file).is_file(), source
+
+
+def _has(line: Mapping[str, Any], path: str) -> bool:
+    name, _, rest = path.partition(".")
+    return name in line and (not rest or rest in line[name])
+
+
+def test_single_figures_equal_the_field_that_they_name(good_run: Path) -> None:
+    trees = {"run.json": read_json(good_run / "run.json")}
+    trees["evaluation/evaluation.json"] = read_json(good_run / "evaluation" / "evaluation.json")
+    compared = 0
+    for section in read_json(good_run / "report.json")["sections"]:
+        for block in section["blocks"]:
+            for cell in (cell for row in block.get("rows", []) for cell in row):
+                if len(cell.get("sources", [])) == 1 and isinstance(cell["value"], int | float):
+                    source = cell["sources"][0]
+                    if source["file"] in trees and "*" not in source["field"]:
+                        assert lookup(trees[source["file"]], source["field"]) == cell["value"], cell
+                        compared += 1
+    assert compared > 60
+
+
+def test_links_of_the_page_lead_somewhere_on_it(good_run: Path) -> None:
+    page = Page((good_run / "report.html").read_text(encoding="utf-8"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids)) > 50
+    links = [str(attributes["href"]) for tag, attributes in page.tags if tag == "a"]
+    assert len(links) > 200
+    assert all(link.startswith("#") and link[1:] in ids for link in links)
 
 
 def test_every_mean_of_the_evaluation_is_in_the_report(good_run: Path) -> None:
@@ -202,20 +197,22 @@ def test_every_mean_of_the_evaluation_is_in_the_report(good_run: Path) -> None:
 def test_page_and_markdown_need_nothing_else(good_run: Path) -> None:
     html = (good_run / "report.html").read_text(encoding="utf-8")
     page = Page(html)
-    assert not re.search(r"https?://|<script|@import|url\((?!#)", html)
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object"})
+    assert not re.search(r"https?://|@import|url\((?!#)", html)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"link", "iframe", "object"})
+    script = template_text("report.js")
+    assert html.count("<script") == 1
+    assert f"<script>{script}</script>" in html
+    policy = next(a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(sha256(script.encode()).digest()).decode()
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert f"'sha256-{digest}'" in policy
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 5
     assert all(source is not None and source.startswith("data:image/png;base64,") for source in sources)
     pictures = re.findall(r"\]\((report_files/[^)]+)\)", (good_run / "report.md").read_text(encoding="utf-8"))
     assert len(pictures) == len(list((good_run / "report_files").iterdir())) > 5
     assert all((good_run / name).is_file() for name in pictures)
-
-
-def test_drawings_on_one_page_do_not_share_ids(good_run: Path) -> None:
-    page = Page((good_run / "report.html").read_text(encoding="utf-8"))
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(ids) == len(set(ids)) > 50
 
 
 def test_the_same_run_gives_the_same_bytes(good_run: Path) -> None:
@@ -227,7 +224,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     run = make_run(tmp_path, text=ATTACK)
     html = html_of(run)
     page = Page(html)
-    assert "script" not in {tag for tag, _ in page.tags}
+    assert [tag for tag, _ in page.tags].count("script") == 1
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert not any("javascript:" in str(attributes.get("href")) for _, attributes in page.tags)
     assert page.text.count(ATTACK) > 5
@@ -257,8 +254,20 @@ def test_a_run_without_evaluation_says_so_and_invents_nothing(tmp_path: Path) ->
     text = Page(html_of(run)).text
     assert "Not evaluated" in text
     assert "mean Dice" not in text
-    assert "metrics.jsonl, checkpoints/step-100" in text
+    assert "Missing from the run folder: metrics.jsonl" in text
     assert "not evaluated" in (run / "report.md").read_text(encoding="utf-8").lower()
+
+
+def test_a_run_that_contradicts_itself_says_so_first(good_run: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert "contradicts itself" not in (good_run / "report.html").read_text(encoding="utf-8")
+    record = read_run(run)
+    record.progress.samples_seen = 8000
+    write_run(run, record)
+    text = Page(html_of(run)).text
+    assert "The run contradicts itself (steps-arithmetic)" in text
+    assert "200 micro-steps x 4 micro-batch x 1 devices = 800 samples, recorded 8,000" in text
+    assert text.index("contradicts itself") < text.index("1 Configuration")
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
@@ -278,6 +287,8 @@ def test_perfect_scores_are_struck_out(tmp_path: Path) -> None:
     assert "all 8 scores are perfect" in page.text
     assert "mean Dice" not in page.text
     assert sum(attributes.get("class") == "untrusted" for _, attributes in page.tags) == 3
+    codes = {statement["code"] for statement in read_json(tmp_path / "run" / "report.json")["statements"]}
+    assert codes.isdisjoint({"narrow", "followed", "balanced", "names_followed", "none_missed"})
 
 
 def test_unknown_patients_and_simulated_targets_are_said_first(tmp_path: Path) -> None:
@@ -300,16 +311,38 @@ def test_another_data_set_is_never_called_unseen(tmp_path: Path) -> None:
     assert "The run did not finish: its status is stopped" in text
 
 
-def test_chinese_report(good_run: Path, tmp_path: Path) -> None:
+def test_one_page_has_both_languages_and_markdown_the_chosen_one(good_run: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path)
     html = html_of(run, "zh")
-    assert '<html lang="zh">' in html
-    text = Page(html).text
-    assert "仅供科研使用，不是医疗器械" in text
-    assert "从未参与训练的患者" in text
+    assert '<html lang="zh"' in html
+    assert '<html lang="en"' in html_of(good_run)
+    chinese, english = Page(html, "zh").text, Page(html, "en").text
+    for own, text, other in (("仅供科研使用", chinese, english), ("For research only", english, chinese)):
+        assert own in text
+        assert own not in other
+    assert "从未参与训练的患者" in chinese
+    assert "never trained on" not in chinese
     assert "优化步" in (run / "report_files" / "losses.svg").read_text(encoding="utf-8")
+    markdown = (run / "report.md").read_text(encoding="utf-8")
+    assert "从未参与训练的患者" in markdown
+    assert "never trained on" not in markdown
     with pytest.raises(ConfigError, match="no report in 'fr'"):
         write_report(good_run, "fr")
+
+
+def test_what_was_not_measured_is_not_recorded_and_what_was_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    text = Page(html_of(run)).text
+    assert "seconds a micro-stepnot recorded" in re.sub(r"\s*\n\s*", "", text)
+    assert "Warnings were not recorded" in text
+    record = read_run(run)
+    record.warnings = {"UserWarning: cache flushed": 7}
+    record.interruptions = [Interruption(stopped=None, resumed="2026-11-23T05:30:00+00:00", optimizer_step=40)]
+    record.resources.micro_step = StepTime(count=200, mean=16.7, median=16.5, longest=20.25)
+    write_run(run, record)
+    text = Page(html_of(run)).text
+    for stated in ("Warnings: 7", "UserWarning: cache flushed", "killed: not recorded", "16.700 mean, 16.500 median"):
+        assert stated in text, stated
 
 
 def test_both_languages_say_the_same_things() -> None:
@@ -360,4 +393,5 @@ def test_numbers_are_written_as_agreed() -> None:
 
 
 def test_unknown_findings_of_a_later_version_keep_their_code() -> None:
-    assert Words("en").optional("finding.something-new") == ""
+    assert say_if_known("finding.something-new", "something-new") == "something-new"
+    assert in_language(say_if_known("finding.scores-perfect", "scores-perfect"), "en") == "Perfect scores,"

@@ -75,6 +75,18 @@ def test_the_record_says_what_happened(start: Path, finished: Path) -> None:
     for checkpoint in record.checkpoints:
         folder = finished / checkpoint.path
         assert checkpoint.sha256 == sha256_file(folder / "model.safetensors")
+    micro, optimizer = record.resources.micro_step, record.resources.optimizer_step
+    assert micro is not None
+    assert optimizer is not None
+    assert (micro.count, optimizer.count) == (6, 6)
+    assert 0 < micro.mean < optimizer.mean <= optimizer.longest
+    assert optimizer.mean * 6 <= record.resources.seconds["training"]
+    assert record.resources.cpu_seconds is not None
+    cores = record.machine["cpu_cores"]
+    assert isinstance(cores, int)
+    assert 0 < record.resources.cpu_seconds <= (record.resources.seconds["total"] + 1) * cores
+    assert record.interruptions == []
+    assert record.warnings is not None
     lines = read_metrics(finished / "metrics.jsonl")
     assert [line["optimizer_step"] for line in lines if "losses" in line] == [1, 2, 3, 4, 5, 6]
     weights = record.recipe["losses"]
@@ -100,6 +112,8 @@ def test_resume_equals_no_stop_bitwise(start: Path, finished: Path, tmp_path: Pa
     assert stopped.status == "stopped"
     assert 0 < stopped.progress.optimizer_steps < 6
     assert train(recipe(start, run, **changes), resume=True) is ExitCode.DONE
+    [interruption] = read_run(run).interruptions
+    assert (interruption.stopped, interruption.optimizer_step) == (stopped.finished, stopped.progress.optimizer_steps)
     ours, theirs = (complete_checkpoints(folder / "checkpoints")[-1] for folder in (run, straight))
     assert ours.name == theirs.name == "checkpoint-6"
     weights = sorted(path.name for path in theirs.glob("*.safetensors"))
@@ -117,6 +131,10 @@ def test_accumulation_counts_micro_steps(start: Path, tmp_path: Path) -> None:
     assert train(recipe(start, tmp_path / "run", **changes)) is ExitCode.DONE
     progress = read_run(tmp_path / "run").progress
     assert (progress.samples_seen, progress.micro_steps, progress.optimizer_steps) == (12, 12, 6)
+    timed = read_run(tmp_path / "run").resources
+    assert timed.micro_step is not None
+    assert timed.optimizer_step is not None
+    assert (timed.micro_step.count, timed.optimizer_step.count) == (12, 6)
     assert len(complete_checkpoints(tmp_path / "run" / "checkpoints")) == 1
 
 

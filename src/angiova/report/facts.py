@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -16,6 +16,8 @@ from angiova.evaluation.store import COMPARISONS_DIR, EVALUATION_NAME, FRAMES_NA
 from angiova.run_record import EVALUATION_DIR, METRICS_NAME, RunRecord, read_run
 
 Line = Mapping[str, Any]
+
+FINISHED: Final = frozenset({"finished", "done", "complete", "completed"})
 
 
 @dataclass(frozen=True, slots=True)

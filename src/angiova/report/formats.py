@@ -66,13 +66,14 @@ def flattened(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, s
         if isinstance(value, Mapping) and value:
             rows += flattened(value, f"{prefix}{name}.")
         else:
-            rows.append((f"{prefix}{name}", _plain(value)))
+            rows.append((f"{prefix}{name}", plain(value)))
     return rows
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Write a setting: lists joined by commas, nothing as a dash."""
     if isinstance(value, Mapping):
         return "{}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "[]"
+        return ", ".join(map(plain, value)) or "[]"
     return UNKNOWN if value is None else str(value)

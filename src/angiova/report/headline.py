@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from angiova.data.records import Finding, Origin, Severity, Split
 from angiova.evaluation.result import Evaluation, MetricSummary
 from angiova.report import formats
-from angiova.report.content import Card, Notice
-from angiova.report.facts import RunFacts
+from angiova.report.audit.finding import AuditFinding
+from angiova.report.configuration import whole_model
+from angiova.report.content import Card, Notice, Source
+from angiova.report.course import total_seconds
+from angiova.report.facts import FINISHED, RunFacts
 from angiova.report.results import chance_sentences, main_kind
-from angiova.report.training import whole_model
-from angiova.report.wording import Words
+from angiova.report.text import Text, capitalised, joined
+from angiova.report.values import EVALUATION_FILE, of_evaluation, of_run
+from angiova.report.wording import say, say_if_known
+from angiova.run_record import RUN_NAME
 
-FINISHED = frozenset({"finished", "done", "complete", "completed"})
 
-
-def headline(facts: RunFacts, words: Words) -> Iterator[str]:
+def headline(facts: RunFacts) -> Iterator[Text]:
     """Yield the sentences that open the report."""
     record, whole = facts.record, whole_model(facts.record)
-    yield words(
+    yield say(
         "headline.model",
         preset=record.model_preset,
         total=formats.millions(whole.total),
@@ -27,113 +30,134 @@ def headline(facts: RunFacts, words: Words) -> Iterator[str]:
         share=formats.percent(whole.trainable, whole.total),
     )
     if facts.evaluation is None:
-        yield words("headline.none")
+        yield say("headline.none")
         return
-    yield evaluated_on(facts.evaluation, words, same_data=facts.same_data)
+    yield evaluated_on(facts.evaluation, same_data=facts.same_data)
     if facts.evaluation.split is Split.VAL:
-        yield words("headline.chosen")
+        yield say("headline.chosen")
     if facts.evaluation.is_trustworthy:
-        yield from _result(facts.evaluation, words)
-        yield from chance_sentences(facts.evaluation, words)
+        yield from _result(facts.evaluation)
+        yield from chance_sentences(facts.evaluation)
     else:
-        yield words("notice.untrusted")
+        yield say("notice.untrusted")
 
 
-def evaluated_on(evaluation: Evaluation, words: Words, *, same_data: bool) -> str:
+def evaluated_on(evaluation: Evaluation, *, same_data: bool) -> Text:
     """Return on what the model was evaluated; "never trained on" is claimed only where the record shows it."""
     values = {"frames": formats.count(evaluation.num_frames), "split": evaluation.split.value}
     if evaluation.split is Split.TRAIN and same_data:
-        return words("headline.trainsplit", **values)
+        return say("headline.trainsplit", **values)
     if not same_data:
-        return words("headline.otherdata", **values)
+        return say("headline.otherdata", **values)
     if evaluation.num_patients is None:
-        return words("headline.frames", **values)
+        return say("headline.frames", **values)
     if evaluation.num_patients_in_training:
-        return words("headline.trained", patients=evaluation.num_patients_in_training, **values)
-    return words("headline.unseen", patients=evaluation.num_patients, **values)
+        return say("headline.trained", patients=evaluation.num_patients_in_training, **values)
+    return say("headline.unseen", patients=evaluation.num_patients, **values)
 
 
-def cards(facts: RunFacts, words: Words) -> Iterator[Card]:
+def cards(facts: RunFacts) -> Iterator[Card]:
     """Yield the figures set large; where they cannot be trusted their place says so instead."""
     if facts.evaluation is not None:
-        yield from _score_cards(facts.evaluation, words)
-    whole, progress = whole_model(facts.record), facts.record.progress
-    detail = words("card.parameters_detail", total=formats.millions(whole.total))
-    yield Card(words("card.parameters"), formats.millions(whole.trainable), detail)
-    seconds = facts.record.resources.seconds
-    if seconds:
-        total = seconds.get("total", sum(seconds.values()))
-        steps = words("card.time_detail", steps=formats.count(progress.optimizer_steps))
-        yield Card(words("card.time"), formats.duration(total), steps)
+        yield from _score_cards(facts.evaluation)
+    record, whole = facts.record, whole_model(facts.record)
+    detail = say("card.parameters_detail", total=formats.millions(whole.total))
+    trained = of_run(formats.millions(whole.trainable), whole.trainable, "model_parts.*.trainable")
+    yield Card(say("card.parameters"), trained, detail)
+    seconds = total_seconds(record)
+    if seconds is not None:
+        steps = say("card.time_detail", steps=formats.count(record.progress.optimizer_steps))
+        yield Card(say("card.time"), of_run(formats.duration(seconds), seconds, "resources.seconds.total"), steps)
 
 
-def notices(facts: RunFacts, words: Words) -> Iterator[Notice]:
+# What other notices and the evaluation's own findings say already.
+_SAID_ELSEWHERE = frozenset({"files-missing", "not-finished", "train-test-overlap"})
+
+
+def notices(facts: RunFacts, audited: Sequence[AuditFinding] = ()) -> Iterator[Notice]:
     """Yield everything that speaks against the figures, worst first."""
+    yield from _contradictions(facts, audited)
     record, evaluation = facts.record, facts.evaluation
     findings = [] if evaluation is None else evaluation.findings
     for severity in Severity:
-        yield from (_of_finding(finding, words) for finding in findings if finding.severity is severity)
+        yield from (_of_finding(finding) for finding in findings if finding.severity is severity)
     if record.data.frames_are_independent:
-        yield Notice("warning", words("notice.independent"))
+        yield Notice("warning", say("notice.independent"), (Source(RUN_NAME, "data.frames_are_independent"),))
     if evaluation is not None:
-        yield from _origins(evaluation, words)
+        yield from _origins(evaluation)
     if record.status not in FINISHED:
         done, planned = record.progress.optimizer_steps, record.progress.planned_optimizer_steps
-        yield Notice("warning", words("notice.status", status=record.status, done=done, planned=planned))
+        text = say("notice.status", status=record.status, done=done, planned=planned)
+        yield Notice("warning", text, (Source(RUN_NAME, "status"), Source(RUN_NAME, "progress")))
     if facts.missing:
-        yield Notice("warning", words("notice.missing", names=", ".join(facts.missing)))
+        yield Notice("warning", say("notice.missing", names=", ".join(facts.missing)))
 
 
-def _result(evaluation: Evaluation, words: Words) -> Iterator[str]:
+def _contradictions(facts: RunFacts, audited: Sequence[AuditFinding]) -> Iterator[Notice]:
+    """Yield what the run's own figures contradict, unless a finding of the evaluation says it."""
+    evaluation = facts.evaluation
+    said = _SAID_ELSEWHERE | {finding.code for finding in (() if evaluation is None else evaluation.findings)}
+    for finding in audited:
+        if finding.code not in said:
+            lines = "; ".join(finding.arithmetic)
+            text = say(
+                "notice.audit", code=finding.code, message=finding.message, where=finding.where, arithmetic=lines
+            )
+            yield Notice(finding.severity.value, text)
+
+
+def _result(evaluation: Evaluation) -> Iterator[Text]:
     """Yield the result of the main kind, if anything was scored."""
     kind = main_kind(evaluation)
     if kind is None:
         return
     metrics = evaluation.kinds[kind].metrics
-    dice, detail = _mean(metrics["dice"], words, "headline.patients")
-    cldice, _ = _mean(metrics["cldice"], words)
-    name = words(f"kind.{kind}")
-    yield words("headline.result", kind=name[0].upper() + name[1:], dice=dice, cldice=cldice, detail=detail)
+    dice, detail = _mean(metrics["dice"], "headline.patients")
+    cldice, _ = _mean(metrics["cldice"])
+    yield say("headline.result", kind=capitalised(say(f"kind.{kind}")), dice=dice, cldice=cldice, detail=detail)
 
 
-def _score_cards(evaluation: Evaluation, words: Words) -> Iterator[Card]:
+def _score_cards(evaluation: Evaluation) -> Iterator[Card]:
     kind = main_kind(evaluation)
     for metric in ("dice", "cldice") if kind is not None else ():
-        value, detail = _mean(evaluation.kinds[str(kind)].metrics[metric], words)
-        yield _score_card(words(f"card.{metric}", kind=words(f"kind.{kind}")), value, detail, evaluation, words)
+        summary = evaluation.kinds[str(kind)].metrics[metric]
+        value, detail = _mean(summary)
+        level = "frame" if summary.patient is None else "patient"
+        field = f"kinds.{kind}.metrics.{metric}.{level}.mean"
+        yield _score_card(say(f"card.{metric}", kind=say(f"kind.{kind}")), value, detail, field, evaluation)
     if evaluation.chance is not None:
         interval = evaluation.chance.interval
-        unit = words(f"unit.{evaluation.chance.unit}")
-        detail = words("card.margin_detail", interval=formats.interval(interval), n=interval.n, unit=unit)
-        yield _score_card(words("card.margin"), f"{evaluation.chance.margin:+.3f}", detail, evaluation, words)
+        unit = say(f"unit.{evaluation.chance.unit}")
+        detail = say("card.margin_detail", interval=formats.interval(interval), n=interval.n, unit=unit)
+        yield _score_card(say("card.margin"), f"{evaluation.chance.margin:+.3f}", detail, "chance.margin", evaluation)
 
 
-def _score_card(label: str, value: str, detail: str, evaluation: Evaluation, words: Words) -> Card:
+def _score_card(label: Text, value: str, detail: Text, field: str, evaluation: Evaluation) -> Card:
     trusted = evaluation.is_trustworthy
-    return Card(label, value, detail if trusted else words("card.untrusted"), trusted)
+    shown = of_evaluation(value, float(value), field)
+    return Card(label, shown, detail if trusted else say("card.untrusted"), trusted)
 
 
-def _mean(metric: MetricSummary, words: Words, sentence: str = "card.patients") -> tuple[str, str]:
+def _mean(metric: MetricSummary, sentence: str = "card.patients") -> tuple[str, Text]:
     """Return the mean over patients, or over frames where patients are unknown, and what it is a mean of."""
     patient = metric.patient
     if patient is None:
-        return f"{metric.frame.mean:.3f}", words("card.frames", n=metric.frame.n)
+        return f"{metric.frame.mean:.3f}", say("card.frames", n=metric.frame.n)
     if patient.low is None:
-        return f"{patient.mean:.3f}", words("card.patients_alone", n=patient.n)
-    return f"{patient.mean:.3f}", words(sentence, n=patient.n, interval=formats.interval(patient))
+        return f"{patient.mean:.3f}", say("card.patients_alone", n=patient.n)
+    return f"{patient.mean:.3f}", say(sentence, n=patient.n, interval=formats.interval(patient))
 
 
-def _of_finding(finding: Finding, words: Words) -> Notice:
-    title = words.optional(f"finding.{finding.code}") or finding.code
-    text = words(
-        "notice.finding", title=title, where=finding.where, message=finding.message, remedy=finding.remedy.capitalize()
-    )
-    return Notice(finding.severity.value, text.rstrip(". ") + ".")
+def _of_finding(finding: Finding) -> Notice:
+    title = say_if_known(f"finding.{finding.code}", finding.code)
+    parts = (f"{finding.where}: {finding.message}. {finding.remedy.capitalize()}").rstrip(". ") + "."
+    return Notice(finding.severity.value, joined([title, parts], " "), (Source(EVALUATION_FILE, "findings"),))
 
 
-def _origins(evaluation: Evaluation, words: Words) -> Iterator[Notice]:
+def _origins(evaluation: Evaluation) -> Iterator[Notice]:
     total = sum(evaluation.origins.values())
     for origin in (Origin.SIMULATED, Origin.PSEUDO):
         number = evaluation.origins.get(origin.value, 0)
         if number:
-            yield Notice("warning", words(f"notice.{origin.value}", n=number, total=total))
+            source = Source(EVALUATION_FILE, f"origins.{origin.value}")
+            yield Notice("warning", say(f"notice.{origin.value}", n=number, total=total), (source,))

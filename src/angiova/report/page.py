@@ -1,114 +1,105 @@
-"""RUN/report.html, one file that needs no network, and RUN/report.md with its pictures beside it."""
+"""A run's report, composed once and written as HTML, Markdown and JSON, with a model card beside it."""
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from angiova.files import write_bytes, write_text
-from angiova.report import figures, headline, results, training
-from angiova.report.content import Document, Figure
+from angiova.files import write_bytes, write_json, write_text
+from angiova.report import headline, judgement, results
+from angiova.report.as_json import report_json
+from angiova.report.audit.checks_run import audit_run
+from angiova.report.audit.finding import AuditFinding
+from angiova.report.configuration import configuration_section
+from angiova.report.content import Chart, Document, Photo, Section
+from angiova.report.course import course_section
 from angiova.report.facts import RunFacts, read_facts
-from angiova.report.wording import Words
+from angiova.report.files_list import ListedFile, checkpoint_section, file_section, list_files, record_section
+from angiova.report.html import render_html
+from angiova.report.losses import loss_section
+from angiova.report.markdown import PICTURES_DIR, render_markdown
+from angiova.report.pictures import picture_section
+from angiova.report.text import checked_language
+from angiova.report.training_data import data_section
+from angiova.report.wording import say
 
 HTML_NAME: Final = "report.html"
 MARKDOWN_NAME: Final = "report.md"
-PICTURES_DIR: Final = "report_files"
+JSON_NAME: Final = "report.json"
 
 
 def write_report(run: Path, language: str = "en") -> list[Path]:
-    """Write report.html, report.md and its pictures from what the run folder holds, and return the paths.
+    """Write report.html, report.md with its pictures, and report.json from what the run folder holds.
 
     Args:
         run: the run folder.
-        language: en or zh.
+        language: en or zh; the page shows it first and can switch, Markdown has this one alone.
+
+    Returns:
+        The paths written.
 
     Raises:
         ConfigError: there is no report in that language.
         DataError: run.json is missing, or a file of the run is damaged.
     """
-    document = compose(read_facts(run), Words(language))
-    write_text(run / HTML_NAME, render_html(document))
-    pictures = [_write_picture(run / PICTURES_DIR, figure) for figure in document.figures]
-    write_text(run / MARKDOWN_NAME, render_markdown(document))
-    return [run / HTML_NAME, run / MARKDOWN_NAME, *pictures]
+    checked_language(language)
+    facts = read_facts(run)
+    document = compose(facts, list_files(run), audit_run(run).findings)
+    write_text(run / HTML_NAME, render_html(document, language))
+    pictures = [
+        _write_picture(run / PICTURES_DIR, block, language)
+        for block in document.blocks
+        if isinstance(block, Chart | Photo)
+    ]
+    write_text(run / MARKDOWN_NAME, render_markdown(document, language))
+    write_json(run / JSON_NAME, report_json(document, judgement.statements(facts)))
+    return [run / HTML_NAME, run / MARKDOWN_NAME, run / JSON_NAME, *pictures]
 
 
-def compose(facts: RunFacts, words: Words) -> Document:
-    """Return the content of a run's report."""
-    record = facts.record
+def compose(facts: RunFacts, files: list[ListedFile], audited: Sequence[AuditFinding] = ()) -> Document:
+    """Return the content of a run's report.
+
+    Args:
+        facts: what the run folder holds.
+        files: every file of it.
+        audited: what the run's audit found; each stands among what speaks against the figures.
+    """
+    record, evaluation = facts.record, facts.evaluation
+    sections: list[Section | None] = [
+        configuration_section(facts),
+        data_section(facts),
+        course_section(facts),
+        loss_section(facts),
+        results.evaluation_section(facts),
+        picture_section(facts),
+        results.distribution_section(facts),
+        judgement.judgement_section(facts),
+        judgement.next_section(facts),
+        checkpoint_section(record),
+        file_section(files),
+        None if evaluation is None else results.definition_section(evaluation),
+        record_section(record),
+    ]
     return Document(
-        language=words.language,
-        title=words("title"),
-        subtitle=words(
+        run=facts.name,
+        title=say("title"),
+        subtitle=say(
             "subtitle",
             run=facts.name,
             preset=record.model_preset,
             started=record.started,
             version=record.angiova_version,
         ),
-        headline=tuple(headline.headline(facts, words)),
-        cards=tuple(headline.cards(facts, words)),
-        notices=tuple(headline.notices(facts, words)),
-        sections=(
-            *results.result_sections(facts, words),
-            training.loss_section(facts, words),
-            training.model_section(record, words),
-            training.data_section(facts, words),
-            training.cost_section(record, words),
-            training.checkpoint_section(record, words),
-            training.message_section(record, words),
-            training.configuration_section(record, words),
-            *([] if facts.evaluation is None else [results.definition_section(facts.evaluation, words)]),
-        ),
-        footer=words("footer"),
+        headline=tuple(headline.headline(facts)),
+        cards=tuple(headline.cards(facts)),
+        notices=tuple(headline.notices(facts, audited)),
+        sections=tuple(section for section in sections if section is not None),
+        footer=say("footer"),
     )
 
 
-def render_html(document: Document) -> str:
-    """Return the report as one HTML file: style and pictures inside, no scripts, nothing fetched.
-
-    Every text is escaped; the figures' SVG is ours, and matplotlib escapes the texts in it.
-    """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_template("report.html.j2"))
-    return template.render(document=document, embed=_embed)
-
-
-def render_markdown(document: Document) -> str:
-    """Return the report as Markdown; every text is escaped, so that no frame id becomes a link or a tag."""
-    environment = Environment(  # noqa: S701  (Markdown has its own escaping, in `finalize`)
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_markdown_escape
-    )
-    text = environment.from_string(_template("report.md.j2")).render(document=document, folder=PICTURES_DIR)
-    return re.sub(r"\n{3,}", "\n\n", text)
-
-
-def _template(name: str) -> str:
-    return files("angiova.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _embed(figure: Figure) -> Markup:
-    if isinstance(figure.content, str):
-        return Markup(figures.inline(figure.content))  # noqa: S704  (drawn by us, see render_html)
-    encoded = b64encode(figure.content).decode("ascii")
-    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(figure.caption, encoded)
-
-
-def _markdown_escape(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    escaped = re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", value.replace("&", "&amp;"))
-    return re.sub(r"\s*[\r\n]+\s*", " ", escaped)
-
-
-def _write_picture(folder: Path, figure: Figure) -> Path:
-    content = figure.content.encode() if isinstance(figure.content, str) else figure.content
-    write_bytes(folder / figure.name, content)
-    return folder / figure.name
+def _write_picture(folder: Path, block: Chart | Photo, language: str) -> Path:
+    content = block.png if isinstance(block, Photo) else block.drawing.svg(language).encode()
+    write_bytes(folder / block.name, content)
+    return folder / block.name

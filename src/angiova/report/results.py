@@ -4,69 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import polars as pl
+
 from angiova.data.records import TargetKind
 from angiova.data.syntax import SEGMENT_NAMES
 from angiova.evaluation.cases import METRICS
-from angiova.evaluation.result import Evaluation, GroupSummary
-from angiova.report import figures, formats
-from angiova.report.content import Block, Figure, Notice, Paragraph, Section, Table
+from angiova.evaluation.result import Evaluation, GroupSummary, MetricSummary
+from angiova.report import formats
+from angiova.report.charts.bars import Row, histogram_chart, interval_chart
+from angiova.report.content import Block, Cell, Chart, Notice, Paragraph, Section, Source, Table, Value
 from angiova.report.facts import RunFacts
-from angiova.report.wording import Words
+from angiova.report.text import Label, Text, capitalised
+from angiova.report.values import EVALUATION_FILE, FRAMES_FILE, interval_of, of_cases, of_evaluation, spread_of
+from angiova.report.wording import say, say_if_known
+
+SHARES = METRICS
 
 
-def result_sections(facts: RunFacts, words: Words) -> Iterator[Section]:
-    """Yield the evaluation's sections; a run that was not evaluated has one that says so."""
-    if facts.evaluation is None:
-        yield Section(words("results.title"), (Notice("warning", words("results.none")),))
-        return
-    yield Section(words("results.title"), (Paragraph(words("results.how")), *_kinds(facts.evaluation, words)))
-    if facts.evaluation.segments:
-        yield Section(words("segments.title"), tuple(_segments(facts.evaluation, words)))
-    if facts.pictures:
-        yield Section(words("pictures.title"), tuple(_pictures(facts, facts.evaluation, words)))
+def evaluation_section(facts: RunFacts) -> Section:
+    """Return every metric with its interval, by kind, segment, phrase and patient."""
+    evaluation, title = facts.evaluation, say("results.title")
+    if evaluation is None:
+        return Section("evaluation", title, (Notice("warning", say("results.none")),))
+    blocks: list[Block] = [Paragraph(say("results.how"), (Source(EVALUATION_FILE, "definitions"),))]
+    for kind in TargetKind:
+        if kind in evaluation.kinds:
+            blocks += _kind(kind.value, evaluation.kinds[kind.value])
+    if evaluation.segments:
+        blocks += _segments(evaluation)
+    if len(evaluation.phrases) > len(evaluation.kinds) and not evaluation.segments:
+        blocks.append(phrase_table(evaluation))
     if facts.frames is not None:
-        yield Section(words("histograms.title"), tuple(_histograms(facts, words)))
+        blocks += _patients(facts.frames, main_kind(evaluation))
+    return Section("evaluation", title, tuple(blocks))
 
 
-def definition_section(evaluation: Evaluation, words: Words) -> Section:
+def distribution_section(facts: RunFacts) -> Section | None:
+    """Return how each metric is spread over targets; None without frames.csv."""
+    if facts.frames is None:
+        return None
+    blocks = tuple(_histograms(facts.frames))
+    return Section("distributions", say("histograms.title"), blocks) if blocks else None
+
+
+def definition_section(evaluation: Evaluation) -> Section:
     """Return the definitions that the evaluation itself recorded."""
-    header = (words("definitions.name"), words("definitions.text"))
-    rows = tuple((name, words.optional(f"definition.{name}") or text) for name, text in evaluation.definitions.items())
-    return Section(words("definitions.title"), (Table(header, rows, text_columns=(0, 1)),))
+    header = (say("definitions.name"), say("definitions.text"))
+    rows = tuple(
+        (name, Value(say_if_known(f"definition.{name}", text), text, (Source(EVALUATION_FILE, f"definitions.{name}"),)))
+        for name, text in evaluation.definitions.items()
+    )
+    return Section("definitions", say("definitions.title"), (Table(header, rows, text_columns=(0, 1)),))
 
 
-def kind_table(kind: str, group: GroupSummary, words: Words) -> Table:
+def kind_table(kind: str, group: GroupSummary) -> Table:
     """Return the table of one kind: every metric over patients and over frames."""
     header = (
-        words("results.metric"),
-        words("results.patient"),
-        words("results.interval"),
-        words("results.n"),
-        words("results.frame"),
-        words("results.n"),
+        say("results.metric"),
+        say("results.patient"),
+        say("results.interval"),
+        say("results.n"),
+        say("results.frame"),
+        say("results.n"),
     )
-    return Table(
-        header,
-        tuple(_metric_row(name, group) for name in METRICS if name in group.metrics),
-        _counts(kind, group, words),
-    )
+    rows = tuple(_metric_row(name, metric, f"kinds.{kind}.metrics.{name}") for name, metric in group.metrics.items())
+    return Table(header, rows, _counts(kind, group))
 
 
-def segment_table(evaluation: Evaluation, words: Words) -> Table:
+def segment_table(evaluation: Evaluation) -> Table:
     """Return the table of named segments, with the chance level of each."""
     names = ("number", "targets", "missed", "false", "absent", "dice_patient", "dice_frame", "cldice", "chance")
-    header = tuple(words(f"segments.{name}") for name in names)
     chance = {} if evaluation.chance is None else evaluation.chance.chance_by_segment
-    rows = tuple(_segment_row(number, group, chance.get(number)) for number, group in evaluation.segments.items())
-    return Table(header, rows, words("segments.caption"))
+    rows = tuple(
+        (*_group_row(segment_label(number), group, f"segments.{number}"), _chance_cell(chance, number))
+        for number, group in evaluation.segments.items()
+    )
+    return Table(tuple(say(f"segments.{name}") for name in names), rows, say("segments.caption"))
 
 
-def phrase_table(evaluation: Evaluation, words: Words) -> Table:
+def phrase_table(evaluation: Evaluation) -> Table:
     """Return Dice by the phrase that was asked."""
     names = ("targets", "missed", "false", "absent", "dice_patient", "dice_frame", "cldice")
-    header = (words("phrases.phrase"), *(words(f"segments.{name}") for name in names))
-    rows = tuple(_group_row(phrase, group) for phrase, group in evaluation.phrases.items())
-    return Table(header, rows, words("phrases.caption"))
+    header = (say("phrases.phrase"), *(say(f"segments.{name}") for name in names))
+    rows = tuple(_group_row(phrase, group, f"phrases.{phrase}") for phrase, group in evaluation.phrases.items())
+    return Table(header, rows, say("phrases.caption"))
 
 
 def main_kind(evaluation: Evaluation) -> str | None:
@@ -75,19 +96,50 @@ def main_kind(evaluation: Evaluation) -> str | None:
     return scored[0] if scored else None
 
 
-def _kinds(evaluation: Evaluation, words: Words) -> Iterator[Block]:
-    for kind in TargetKind:
-        if kind in evaluation.kinds:
-            yield kind_table(kind.value, evaluation.kinds[kind.value], words)
-    if len(evaluation.phrases) > len(evaluation.kinds) and not evaluation.segments:
-        yield phrase_table(evaluation, words)
+def segment_label(number: str) -> str:
+    """Return a SYNTAX number with its name: 6 proximal LAD."""
+    return f"{number} {SEGMENT_NAMES.get(number, '')}".strip()
 
 
-def _counts(kind: str, group: GroupSummary, words: Words) -> str:
-    name = words(f"kind.{kind}")
-    return words(
+def chance_sentences(evaluation: Evaluation) -> Iterator[Text]:
+    """Yield what the comparison with chance shows, and a warning where it shows nothing."""
+    chance = evaluation.chance
+    if chance is None:
+        return
+    yield say(
+        "headline.margin",
+        asked=f"{chance.asked:.3f}",
+        chance=f"{chance.chance:.3f}",
+        margin=f"{chance.margin:.3f}",
+        interval=formats.interval(chance.interval),
+    )
+    if not chance.is_better_than_chance:
+        yield say("headline.nomargin")
+
+
+def _kind(kind: str, group: GroupSummary) -> Iterator[Block]:
+    """Yield the table of a kind, and its shares drawn with their intervals."""
+    yield kind_table(kind, group)
+    rows = [_interval_row(name, metric) for name, metric in group.metrics.items() if name in SHARES]
+    if rows:
+        name = capitalised(say(f"kind.{kind}"))
+        drawing = interval_chart(rows, say("results.axis"), say("results.chart", kind=name), limits=(0.0, 1.0))
+        sources = (Source(EVALUATION_FILE, f"kinds.{kind}.metrics"),)
+        yield Chart(f"metrics-{kind.replace('_', '-')}.svg", drawing, say("results.chart_caption", kind=name), sources)
+
+
+def _interval_row(name: str, metric: MetricSummary) -> Row:
+    """Return a metric with its interval over patients; without patients, the mean over frames alone."""
+    patient = metric.patient
+    if patient is None:
+        return Row(name, metric.frame.mean, note=say("results.frames_only", n=metric.frame.n))
+    return Row(name, patient.mean, patient.low, patient.high, note=say("results.patients_n", n=patient.n))
+
+
+def _counts(kind: str, group: GroupSummary) -> Text:
+    return say(
         "results.kind",
-        kind=name[0].upper() + name[1:],
+        kind=capitalised(say(f"kind.{kind}")),
         scored=group.num_scored,
         targets=group.num_targets,
         missed=group.num_missed,
@@ -97,97 +149,99 @@ def _counts(kind: str, group: GroupSummary, words: Words) -> str:
     )
 
 
-def _metric_row(name: str, group: GroupSummary) -> tuple[str, ...]:
-    metric = group.metrics[name]
-    num_patients = None if metric.patient is None else metric.patient.n
+def _metric_row(name: str, metric: MetricSummary, field: str) -> tuple[Cell, ...]:
+    patient: Cell = formats.UNKNOWN
+    if metric.patient is not None:
+        patient = of_evaluation(formats.count(metric.patient.n), metric.patient.n, f"{field}.patient.n")
     return (
         name,
-        formats.spread(metric.patient),
-        formats.interval(metric.patient),
-        formats.count(num_patients),
-        formats.spread(metric.frame),
-        formats.count(metric.frame.n),
+        spread_of(metric.patient, f"{field}.patient"),
+        interval_of(metric.patient, f"{field}.patient"),
+        patient,
+        spread_of(metric.frame, f"{field}.frame"),
+        of_evaluation(formats.count(metric.frame.n), metric.frame.n, f"{field}.frame.n"),
     )
 
 
-def _group_row(name: str, group: GroupSummary) -> tuple[str, ...]:
+def _group_row(name: Label, group: GroupSummary, field: str) -> tuple[Cell, ...]:
     dice, cldice = group.metrics.get("dice"), group.metrics.get("cldice")
-    counts = (group.num_targets, group.num_missed, group.num_false, group.num_absent)
+    counted = ("num_targets", "num_missed", "num_false", "num_absent")
+    counts = [of_evaluation(formats.count(getattr(group, c)), getattr(group, c), f"{field}.{c}") for c in counted]
     return (
         name,
-        *map(formats.count, counts),
-        formats.spread(None if dice is None else dice.patient, digits=3),
-        formats.spread(None if dice is None else dice.frame, digits=3),
-        formats.spread(None if cldice is None else cldice.frame, digits=3),
+        *counts,
+        spread_of(None if dice is None else dice.patient, f"{field}.metrics.dice.patient", digits=3),
+        spread_of(None if dice is None else dice.frame, f"{field}.metrics.dice.frame", digits=3),
+        spread_of(None if cldice is None else cldice.frame, f"{field}.metrics.cldice.frame", digits=3),
     )
 
 
-def _segment_row(number: str, group: GroupSummary, chance: float | None) -> tuple[str, ...]:
-    row = _group_row(segment_label(number), group)
-    return (*row, formats.UNKNOWN if chance is None else f"{chance:.3f}")
+def _chance_cell(chance: dict[str, float], number: str) -> Cell:
+    if number not in chance:
+        return formats.UNKNOWN
+    return of_evaluation(f"{chance[number]:.3f}", chance[number], f"chance.chance_by_segment.{number}")
 
 
-def segment_label(number: str) -> str:
-    """Return a SYNTAX number with its name: 6 proximal LAD."""
-    return f"{number} {SEGMENT_NAMES.get(number, '')}".strip()
-
-
-def _segments(evaluation: Evaluation, words: Words) -> Iterator[Block]:
-    yield from (Paragraph(text) for text in chance_sentences(evaluation, words))
-    bars = [
-        figures.Bar(segment_label(number), dice.frame.mean, dice.frame.sd, _chance(evaluation, number))
+def _segments(evaluation: Evaluation) -> Iterator[Block]:
+    sources = (Source(EVALUATION_FILE, "chance"),)
+    yield from (Paragraph(text, sources) for text in chance_sentences(evaluation))
+    rows = [
+        _segment_row(evaluation, number, dice)
         for number, group in evaluation.segments.items()
         if (dice := group.metrics.get("dice")) is not None
     ]
-    if bars:
-        drawing = figures.segment_bars(bars, words("segments.axis"), words("segments.chance_label"), "segments")
-        yield Figure("segments.svg", drawing, words("segments.bars"))
-    yield segment_table(evaluation, words)
+    if rows:
+        chance_label = say("segments.chance_label") if evaluation.chance is not None else ""
+        drawing = interval_chart(rows, say("segments.axis"), say("segments.chart"), chance_label, limits=(0.0, 1.0))
+        yield Chart("segments.svg", drawing, say("segments.bars"), (Source(EVALUATION_FILE, "segments"), *sources))
+    yield segment_table(evaluation)
     if evaluation.challenge_f1 is not None:
         spread = evaluation.challenge_f1.frame
-        yield Paragraph(words("segments.challenge", value=formats.spread(spread), n=spread.n))
+        text = say("segments.challenge", value=formats.spread(spread), n=spread.n)
+        yield Paragraph(text, (Source(EVALUATION_FILE, "challenge_f1.frame"),))
 
 
-def chance_sentences(evaluation: Evaluation, words: Words) -> Iterator[str]:
-    """Yield what the comparison with chance shows, and a warning where it shows nothing."""
-    chance = evaluation.chance
-    if chance is None:
+def _segment_row(evaluation: Evaluation, number: str, dice: MetricSummary) -> Row:
+    """Return a segment's mean Dice over frames, one deviation around it, and its chance level."""
+    mean, sd = dice.frame.mean, dice.frame.sd
+    chance = None if evaluation.chance is None else evaluation.chance.chance_by_segment.get(number)
+    note = say("results.frames_only", n=dice.frame.n)
+    if sd is None:
+        return Row(segment_label(number), mean, reference=chance, note=note)
+    return Row(segment_label(number), mean, mean - sd, mean + sd, chance, note)
+
+
+def _patients(table: pl.DataFrame, kind: str | None) -> Iterator[Block]:
+    """Yield the main kind's Dice and clDice of every patient, worst first."""
+    scored = table.filter((pl.col("kind") == kind) & pl.col("dice").is_not_null() & pl.col("patient").is_not_null())
+    if scored.is_empty():
         return
-    yield words(
-        "headline.margin",
-        asked=f"{chance.asked:.3f}",
-        chance=f"{chance.chance:.3f}",
-        margin=f"{chance.margin:.3f}",
-        interval=formats.interval(chance.interval),
+    means = pl.col("dice", "cldice").mean()
+    frames = scored.group_by("patient", "run", "frame_id").agg(means)
+    runs = frames.group_by("patient", "run").agg(means, pl.len().alias("frames"))
+    patients = runs.group_by("patient").agg(means, pl.len().alias("runs"), pl.col("frames").sum())
+    patients = patients.sort("dice", "patient")
+    header = tuple(say(f"patients.{name}") for name in ("patient", "runs", "frames", "dice", "cldice"))
+    rows = tuple(
+        (
+            str(row["patient"]),
+            of_cases(formats.count(row["runs"]), row["runs"], "patient", "run"),
+            of_cases(formats.count(row["frames"]), row["frames"], "patient", "frame_id"),
+            of_cases(f"{row['dice']:.4f}", row["dice"], "dice"),
+            of_cases(f"{row['cldice']:.4f}", row["cldice"], "cldice"),
+        )
+        for row in patients.iter_rows(named=True)
     )
-    if not chance.is_better_than_chance:
-        yield words("headline.nomargin")
+    yield Table(header, rows, say("patients.caption", kind=say(f"kind.{kind}")), folded=len(rows) > 12)
 
 
-def _chance(evaluation: Evaluation, number: str) -> float | None:
-    return None if evaluation.chance is None else evaluation.chance.chance_by_segment.get(number)
-
-
-def _pictures(facts: RunFacts, evaluation: Evaluation, words: Words) -> Iterator[Block]:
-    yield Paragraph(words("pictures.how"))
-    for number, picture in enumerate(evaluation.pictures, 1):
-        if picture.file in facts.pictures:
-            caption = words(
-                "picture.caption",
-                role=words(f"picture.{picture.role}"),
-                frame=picture.frame_id,
-                phrase=picture.phrase,
-                dice=f"{picture.dice:.3f}",
-                cldice=f"{picture.cldice:.3f}",
-            )
-            yield Figure(f"comparison-{number}.png", facts.pictures[picture.file], caption)
-
-
-def _histograms(facts: RunFacts, words: Words) -> Iterator[Block]:
+def _histograms(table: pl.DataFrame) -> Iterator[Chart]:
     for kind in TargetKind:
-        rows = facts.frames.filter(kind=kind.value) if facts.frames is not None else None
-        values = {} if rows is None else {name: rows[name].drop_nulls().to_list() for name in METRICS}
-        if values.get("dice"):
-            name = f"histograms-{kind.value.replace('_', '-')}"
-            drawing = figures.histograms(values, words("histograms.axis"), name)
-            yield Figure(f"{name}.svg", drawing, words("histograms.caption", kind=words(f"kind.{kind.value}")))
+        rows = table.filter(kind=kind.value)
+        values = {name: rows[name].drop_nulls().to_list() for name in METRICS}
+        known = {name: found for name, found in values.items() if found}
+        if known.get("dice"):
+            caption = say("histograms.caption", kind=say(f"kind.{kind.value}"))
+            drawing = histogram_chart(known, say("histograms.axis"), caption)
+            name = f"histograms-{kind.value.replace('_', '-')}.svg"
+            yield Chart(name, drawing, caption, tuple(Source(FRAMES_FILE, column) for column in known))

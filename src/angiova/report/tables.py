@@ -11,25 +11,25 @@ from angiova.data.records import Severity, TargetKind
 from angiova.errors import ExitCode
 from angiova.evaluation.result import Evaluation
 from angiova.report import formats
-from angiova.report.content import Table
+from angiova.report.content import Cell, Table, Value
 from angiova.report.results import chance_sentences, kind_table, segment_label
-from angiova.report.wording import Words
+from angiova.report.text import Label, in_language
 
 _COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
 def print_evaluation(evaluation: Evaluation) -> int:
     """Print an evaluation to standard output and return the exit code: 0, or 3 when predictions are missing."""
-    words, console = Words("en"), Console(soft_wrap=True)
+    console = Console(soft_wrap=True)
     patients = "patients unknown" if evaluation.num_patients is None else f"{evaluation.num_patients} patients"
     console.print(f"[bold]{evaluation.split.value}[/]: {evaluation.num_frames} frames, {patients}")
     for kind in TargetKind:
         if kind in evaluation.kinds:
-            _print(console, kind_table(kind.value, evaluation.kinds[kind.value], words))
+            _print(console, kind_table(kind.value, evaluation.kinds[kind.value]))
     if evaluation.segments:
         _print(console, _segments(evaluation))
-    for sentence in chance_sentences(evaluation, words):
-        console.print(escape(sentence))
+    for sentence in chance_sentences(evaluation):
+        console.print(escape(sentence.en))
     for finding in evaluation.findings:
         text = escape(f"{finding.severity.value}: {finding.where}: {finding.message} -> {finding.remedy}")
         console.print(f"[{_COLOURS[finding.severity]}]{text}[/]")
@@ -49,10 +49,15 @@ def _segments(evaluation: Evaluation) -> Table:
     return Table(header, tuple(rows), "Named segments; chance is Dice with the masks for other names")
 
 
+def _english(cell: Cell) -> str:
+    label: Label = cell.text if isinstance(cell, Value) else cell
+    return in_language(label, "en")
+
+
 def _print(console: Console, table: Table) -> None:
-    drawn = RichTable(title=escape(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    drawn = RichTable(title=escape(_english(table.caption)), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
     for index, name in enumerate(table.header):
-        drawn.add_column(escape(name), justify="right" if index else "left", no_wrap=index == 0)
+        drawn.add_column(escape(_english(name)), justify="right" if index else "left", no_wrap=index == 0)
     for row in table.rows:
-        drawn.add_row(*map(escape, row))
+        drawn.add_row(*(escape(_english(cell)) for cell in row))
     console.print(drawn)

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from angiova.errors import ConfigError
+from angiova.report.text import Label, Text, fill
+from angiova.report.wording_advice import ADVICE_WORDS
 from angiova.report.wording_evaluation import EVALUATION_WORDS
 from angiova.report.wording_run import RUN_WORDS
 
-LANGUAGES: Final = ("en", "zh")
-
-WORDS: Final = {**EVALUATION_WORDS, **RUN_WORDS}
+WORDS: Final = {**EVALUATION_WORDS, **RUN_WORDS, **ADVICE_WORDS}
 
 
-class Words:
-    """The sentences of one language.
+def say(key: str, **values: object) -> Text:
+    """Return the sentence of `key` in both languages with its values filled in."""
+    return fill(WORDS[key], values)
 
-    Args:
-        language: one of LANGUAGES.
 
-    Raises:
-        ConfigError: the language is not one of them.
-    """
-
-    def __init__(self, language: str) -> None:
-        if language not in LANGUAGES:
-            raise ConfigError(f"no report in {language!r}", where="--language", remedy="choose en or zh")
-        self.language = language
-        self._index = LANGUAGES.index(language)
-
-    def __call__(self, key: str, **values: object) -> str:
-        """Return the sentence of `key` with its values filled in."""
-        return WORDS[key][self._index].format(**values)
-
-    def optional(self, key: str) -> str:
-        """Return the sentence of `key`, or nothing where there is none (a finding of a later version)."""
-        return WORDS[key][self._index] if key in WORDS else ""
+def say_if_known(key: str, otherwise: str) -> Label:
+    """Return the sentence of `key`, or `otherwise` where there is none; an empty English side is `otherwise` too."""
+    if key not in WORDS:
+        return otherwise
+    english, chinese = WORDS[key]
+    return Text(english or otherwise, chinese)

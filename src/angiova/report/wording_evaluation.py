@@ -85,8 +85,11 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "unit.patient": ("patients", "名患者"),
     "unit.frame": ("frames", "帧"),
     # notices
+    "notice.audit": (
+        "The run contradicts itself ({code}): {message}. {where}. {arithmetic}",
+        "运行记录自相矛盾（{code}）：{message}。{where}。{arithmetic}",
+    ),
     "notice.untrusted": ("These figures cannot be trusted.", "这些数字不可信。"),
-    "notice.finding": ("{title} {where}: {message}. {remedy}", "{title} {where}：{message}。{remedy}"),
     "notice.status": (
         "The run did not finish: its status is {status}. {done} of {planned} optimizer steps were taken.",
         "运行未完成：状态为 {status}，完成 {done} / {planned} 个优化步。",
@@ -108,6 +111,15 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
         "{total} 个评估目标中有 {n} 个由其他模型生成而非人工标注：与其一致不代表正确。",
     ),
     "notice.missing": ("Missing from the run folder: {names}", "运行目录中缺少：{names}"),
+    # the page itself
+    "page.language": ("Language", "语言"),
+    "page.contents": ("Contents", "目录"),
+    "page.folded": ("show {n} rows", "展开 {n} 行"),
+    "page.source": ("from", "来源"),
+    "page.research": (
+        "For research only. Not a medical device; not for diagnosis or treatment.",
+        "仅供科研使用，不是医疗器械，不得用于诊断或治疗。",
+    ),
     # findings
     "finding.scores-perfect": ("Perfect scores,", "得分全部为满分，"),
     "finding.scores-zero": ("Nothing right,", "没有一个正确，"),
@@ -199,6 +211,61 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "kind.stenosis": ("stenosis", "狭窄"),
     "kind.catheter": ("catheter", "导管"),
     "kind.other": ("other", "其他"),
+    "results.axis": ("mean over patients, 95 % interval", "患者均值与 95% 置信区间"),
+    "results.chart": ("Metrics of {kind} with their intervals", "{kind}各指标及其置信区间"),
+    "results.chart_caption": (
+        "{kind}: mean of each metric over patients with its 95 % interval.",
+        "{kind}：各指标的患者均值及 95% 置信区间。",
+    ),
+    "results.patients_n": ("{n} patients", "{n} 名患者"),
+    "results.frames_only": ("over {n} frames", "{n} 帧"),
+    "segments.chart": ("Dice of each named segment", "各命名节段的 Dice"),
+    "patients.caption": (
+        "By patient: frames averaged in a run, runs in a patient ({kind}), lowest Dice first.",
+        "按患者：先在造影序列内对帧取平均，再在患者内对序列取平均（{kind}），Dice 由低到高。",
+    ),
+    "patients.patient": ("Patient", "患者"),
+    "patients.runs": ("Runs", "造影序列"),
+    "patients.frames": ("Frames", "帧"),
+    "patients.dice": ("Dice", "Dice"),
+    "patients.cldice": ("clDice", "clDice"),
+    # failures
+    "failures.count": (
+        "{n} of {total} scored targets have a Dice below {limit}: more of the two masks is apart than in common.",
+        "{total} 个计分目标中有 {n} 个 Dice 低于 {limit}：两个掩膜不重合的部分多于重合的部分。",
+    ),
+    "failures.caption": (
+        "The {n} worst, at most one a phrase, with the reason that their pixels give.",
+        "最差的 {n} 例（每个提示语最多一例），附由像素得出的原因。",
+    ),
+    "failures.frame": ("Frame", "帧"),
+    "failures.phrase": ("Phrase", "提示语"),
+    "failures.dice": ("Dice", "Dice"),
+    "failures.precision": ("Precision", "精确率"),
+    "failures.recall": ("Recall", "召回率"),
+    "failures.reason": ("Reason", "原因"),
+    "failure.missed": (
+        "missed: it is there, and the answer is empty (probability of presence {presence})",
+        "漏检：目标存在，但回答为空（存在概率 {presence}）",
+    ),
+    "failure.false": (
+        "false: it is not there, and a mask was given (probability of presence {presence})",
+        "误检：目标不存在，却给出了掩膜（存在概率 {presence}）",
+    ),
+    "failure.unanswered": ("no answer at all", "没有任何回答"),
+    "failure.elsewhere": ("the mask lies elsewhere: no pixel in common", "掩膜位置错误：没有一个像素重合"),
+    "failure.too_large": (
+        "too large: {outside} of the mask lies outside the target, {missed} of the target is missed",
+        "过大：掩膜的 {outside} 在目标之外，目标的 {missed} 被漏掉",
+    ),
+    "failure.too_small": (
+        "too small: {missed} of the target is missed, {outside} of the mask lies outside",
+        "过小：目标的 {missed} 被漏掉，掩膜的 {outside} 在目标之外",
+    ),
+    "failure.both": (
+        "displaced: {outside} of the mask lies outside the target, and {missed} of the target is missed",
+        "偏移：掩膜的 {outside} 在目标之外，目标的 {missed} 被漏掉",
+    ),
     # definitions
     "definitions.title": ("Definitions", "定义"),
     "definitions.name": ("Name", "名称"),

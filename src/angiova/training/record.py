@@ -19,7 +19,7 @@ from angiova import __version__
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, LossFacts, SplitFacts
 from angiova.training.checkpoints import COMPLETE_NAME, RESUME_NAMES
 from angiova.training.config import Recipe
 
@@ -68,6 +68,9 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         manifest_sha256=manifest.sha256(),
         frames_are_independent=manifest.provenance.frames_are_independent,
         splits=splits,
+        importer=manifest.provenance.importer,
+        source=manifest.provenance.source,
+        licence=manifest.provenance.licence,
     )
 
 
@@ -119,6 +122,27 @@ def peak_rss_bytes() -> int:
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of those it has waited for, in seconds over all cores."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def device_memory(device: torch.device) -> list[DeviceMemory]:
+    """Return the peak memory of this process's device; empty on a CPU."""
+    if device.type != "cuda":
+        return []
+    properties = torch.cuda.get_device_properties(device)
+    return [
+        DeviceMemory(
+            name=properties.name,
+            total_bytes=properties.total_memory,
+            peak_allocated_bytes=torch.cuda.max_memory_allocated(device),
+            peak_reserved_bytes=torch.cuda.max_memory_reserved(device),
+        )
+    ]
+
+
 def peak_device_bytes(device: torch.device) -> list[int]:
     """Return the most memory ever allocated on each device of this process; empty on a CPU."""
     return [torch.cuda.max_memory_allocated(device)] if device.type == "cuda" else []
@@ -132,6 +156,7 @@ def _split_facts(records: list[FrameRecord]) -> SplitFacts:
         patients=None if None in patients else len(patients),
         targets=sum(len(record.targets) for record in records),
         frame_ids_sha256=hashlib.sha256(listing.encode()).hexdigest(),
+        runs=len({record.run for record in records}),
     )
 
 

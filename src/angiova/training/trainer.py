@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
@@ -18,19 +18,20 @@ from angiova.data.manifest import Manifest
 from angiova.data.records import Split
 from angiova.errors import ConfigError, ExitCode
 from angiova.inference.predictor import choose_device
-from angiova.run_record import METRICS_NAME, RunRecord, write_run
+from angiova.run_record import METRICS_NAME, Resources, write_run
 from angiova.training import processes
 from angiova.training import record as facts
 from angiova.training.averaging import AveragedWeights
-from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar, read_metrics
-from angiova.training.checkpoints import complete_checkpoints
+from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
 from angiova.training.config import Recipe
 from angiova.training.filter import tune_filter
 from angiova.training.learner import make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
-from angiova.training.run_folder import CHECKPOINTS_DIR, prepare_folder, start_record
+from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_step, prepare_folder, start_record
+from angiova.training.timing import StepTimer
 from angiova.training.validation import validate, validation_records
+from angiova.training.warnings_seen import CountedWarnings
 
 # Our schedules under transformers' names.
 SCHEDULES = {
@@ -70,7 +71,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
 
 
 def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
-    started = time.monotonic()
+    started, cpu_started_s = time.monotonic(), facts.cpu_seconds()
     keep_freed_memory()
     set_seed(recipe.seed)
     run, device = recipe.output, choose_device(recipe.device)
@@ -100,7 +101,8 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         watched = validation_records(manifest, recipe.validation, learner.phrases)
     predictor = learner.answerer()
     metrics = MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records))
-    progress, stop, decay = ProgressBar(), CleanStop(), recipe.optimizer.average
+    progress, stop, timer, counted = ProgressBar(), CleanStop(), StepTimer(), CountedWarnings()
+    decay = recipe.optimizer.average
     trainer = Sa2VATrainer(
         model=learner.model,
         args=_arguments(recipe, schedule, device),
@@ -108,7 +110,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         eval_dataset=watched or None,
         data_collator=CountingCollate(learner.collate),
         processing_class=learner.tokenizer,
-        callbacks=[metrics, progress, stop, GradientGuard(), *_patience(recipe)],
+        callbacks=[metrics, progress, stop, GradientGuard(), timer, *_patience(recipe)],
         loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
         validate=lambda: validate(predictor, manifest, watched, recipe.validation),
@@ -120,19 +122,31 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
     status = "failed"
     try:
-        with stop:
+        with stop, counted:
             trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
-        if not stop.asked and _newest_step(run) < trainer.state.global_step:
+        if not stop.asked and newest_step(run) < trainer.state.global_step:
             trainer._save_checkpoint(trainer.model, trial=None)
         status = "stopped" if stop.asked else "finished"
     finally:
         progress.close()
-        # A process that failed cannot wait for the others; its record has its own devices alone.
-        devices = facts.peak_device_bytes(device)
-        record.resources.peak_device_bytes = devices if status == "failed" else processes.gather(devices)
+        spent_s = facts.cpu_seconds() - cpu_started_s
+        _note_costs(record.resources, timer, device, spent_s, is_together=status != "failed")
+        record.warnings = dict(Counter(record.warnings or {}) + counted.counts)
         if processes.is_main():
-            _finish_record(record, recipe, trainer, learner.loss_weights, status, started)
+            finish_record(record, recipe, trainer, learner.loss_weights, status, started)
     return ExitCode.FAILED if stop.asked else ExitCode.DONE
+
+
+def _note_costs(
+    resources: Resources, timer: StepTimer, device: torch.device, cpu_spent_s: float, is_together: bool
+) -> None:
+    """Write down what was measured; a process that failed cannot wait for the others and notes its own costs alone."""
+    spent_s, devices = [cpu_spent_s], facts.device_memory(device)
+    if is_together:
+        spent_s, devices = processes.gather(spent_s), processes.gather(devices)
+    resources.cpu_seconds = round((resources.cpu_seconds or 0.0) + sum(spent_s), 1)
+    resources.devices = devices
+    resources.micro_step, resources.optimizer_step = timer.micro_step, timer.optimizer_step
 
 
 def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
@@ -200,43 +214,3 @@ def _schedule_options(recipe: Recipe, schedule: Schedule) -> dict[str, int]:
     if recipe.optimizer.schedule != "wsd":
         return {}
     return {"num_decay_steps": round(recipe.optimizer.cooldown * schedule.optimizer_steps)}
-
-
-def _finish_record(
-    record: RunRecord,
-    recipe: Recipe,
-    trainer: Sa2VATrainer,
-    loss_weights: dict[str, float],
-    status: str,
-    started: float,
-) -> None:
-    """Write down how far the run came, what it cost and what it left."""
-    state, run = trainer.state, recipe.output
-    lines = read_metrics(run / METRICS_NAME)
-    record.status, record.finished = status, facts.now()
-    if status == "finished" and state.global_step < record.progress.planned_optimizer_steps:
-        record.messages.append(
-            f"ended early at optimizer step {state.global_step}: no better score in "
-            f"{recipe.validation.patience} validations"
-        )
-    record.progress.optimizer_steps = state.global_step
-    record.progress.micro_steps = state.global_step * recipe.batch.accumulation
-    record.progress.samples_seen = record.progress.micro_steps * recipe.batch.micro * trainer.args.world_size
-    record.losses = facts.loss_facts(lines, loss_weights)
-    seconds = record.resources.seconds
-    seconds["training"] = round(seconds.get("training", 0) + time.monotonic() - started - seconds["setup"], 1)
-    seconds["total"] = round(seconds.get("total", 0) + time.monotonic() - started, 1)
-    record.resources.peak_rss_bytes = max(record.resources.peak_rss_bytes, facts.peak_rss_bytes())
-    validations = {line["optimizer_step"]: line["validation"] for line in lines if "validation" in line}
-    best_step = max(validations, key=lambda step: validations[step][VALIDATION_METRIC], default=None)
-    record.checkpoints = []
-    for folder in complete_checkpoints(run / CHECKPOINTS_DIR):
-        step = int(folder.name.rpartition("-")[2])
-        role = "best" if step == best_step else "last"
-        record.checkpoints.append(facts.checkpoint_facts(run, folder, role, step, validations.get(step, {})))
-    write_run(run, record)
-
-
-def _newest_step(run: Path) -> int:
-    found = complete_checkpoints(run / CHECKPOINTS_DIR)
-    return int(found[-1].name.rpartition("-")[2]) if found else 0
