@@ -24,6 +24,8 @@ from angiova.training.checkpoints import COMPLETE_NAME, RESUME_NAMES
 from angiova.training.config import Recipe
 
 NUM_AVERAGED = 5
+# Behind a commit: the files were not those of the commit.
+CHANGED = "+changes"
 
 
 def now() -> str:
@@ -53,7 +55,7 @@ def code_commit() -> str | None:
     folder = Path(__file__).parent
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+        return commit + (CHANGED if _git(folder, "status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

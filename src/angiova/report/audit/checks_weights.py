@@ -14,7 +14,7 @@ from angiova.report.audit.finding import AuditFinding
 from angiova.report.audit.read_files import num_parameters
 from angiova.report.audit.run_folder import AuditedRun
 from angiova.run_record import Checkpoint, ModelPart
-from angiova.training.record import code_commit
+from angiova.training.record import CHANGED, code_commit
 
 MODEL_NAME: Final = "model.safetensors"
 COMPLETE_NAME: Final = "complete.json"
@@ -101,7 +101,9 @@ def _expected_parts(run: AuditedRun) -> dict[str, tuple[int, int]]:
 
     Nothing where the model starts from a checkpoint, and nothing for a run of other code, whose presets may differ.
     """
-    if (run.record.angiova_version, run.record.code_commit) != (__version__, code_commit()):
+    commit = code_commit()
+    is_changed = commit is not None and commit.endswith(CHANGED)
+    if is_changed or (run.record.angiova_version, run.record.code_commit) != (__version__, commit):
         return {}
     # torch is needed only where there is a model to count
     from angiova.training.config import parse_recipe
