@@ -22,7 +22,7 @@ from angiova.model.presets import build_nano
 from angiova.model.trainable import TrainableSettings
 from angiova.report.audit.auditing import audit
 from angiova.training.config import parse_recipe
-from angiova.training.record import code_commit
+from angiova.training.record import CHANGED
 from runs import CHECKPOINT, make_run
 
 Damage = Callable[[Path], None]
@@ -178,7 +178,10 @@ def test_a_resumed_run_may_have_stood_still(whole_run: Path, tmp_path: Path) -> 
     assert codes(run) == []
 
 
-def test_parts_are_counted_again_on_the_preset(whole_run: Path, tmp_path: Path) -> None:
+def test_parts_are_counted_again_on_the_preset(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("angiova.report.audit.checks_weights.code_commit", lambda: "0123456")
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)
     recipe: dict[str, Any] = parse_recipe(
@@ -197,11 +200,14 @@ def test_parts_are_counted_again_on_the_preset(whole_run: Path, tmp_path: Path) 
     record("checkpoints", value=[])(run)
     record("recipe", value=recipe)(run)
     record("model_parts", value=parts)(run)
-    record("code_commit", value=code_commit())(run)
+    record("code_commit", value="0123456")(run)
     assert codes(run) == []
     record("model_parts", 2, "total", value=parts[2]["total"] // 4 + parts[2]["trainable"])(run)
     assert codes(run) == ["parameters-part"]
     record("code_commit", value="of another day")(run)  # whose preset may have been another
+    assert codes(run) == []
+    monkeypatch.setattr("angiova.report.audit.checks_weights.code_commit", lambda: "0123456" + CHANGED)
+    record("code_commit", value="0123456" + CHANGED)(run)  # and so may that of files that were changed since
     assert codes(run) == []
 
 
