@@ -79,6 +79,7 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
     adapter = _prepare_weights(recipe, model, trainable_settings(recipe, model), device)
 
     def warm_up() -> str:
+        """Teach the names, and say how that went."""
         first, last = teach_names(model, processor, recipe.language_warmup, recipe.seed, device)
         return f"language warm-up: {recipe.language_warmup.steps} steps on text alone, loss {first:.2f} -> {last:.2f}"
 

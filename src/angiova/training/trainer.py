@@ -6,10 +6,10 @@ import math
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from transformers import PrinterCallback, ProgressCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments, set_seed
 
 from angiova.allocator import keep_freed_memory
 from angiova.baselines.settings import FrangiSettings, NnunetSettings
@@ -25,7 +25,7 @@ from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
 from angiova.training.config import Recipe
 from angiova.training.filter import tune_filter
-from angiova.training.learner import make_learner, uses_bf16
+from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
 from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_step, prepare_folder, start_record
@@ -50,6 +50,22 @@ class Schedule:
     optimizer_steps: int
     samples_per_step: int
     steps_between_validations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Everything that looks on while a run trains."""
+
+    metrics: MetricsFile
+    progress: ProgressBar = field(default_factory=ProgressBar)
+    stop: CleanStop = field(default_factory=CleanStop)
+    timer: StepTimer = field(default_factory=StepTimer)
+    warnings: CountedWarnings = field(default_factory=CountedWarnings)
+
+    @property
+    def callbacks(self) -> list[TrainerCallback]:
+        """Those that the Trainer calls; the timer stands behind the guard, which waits for the device."""
+        return [self.metrics, self.progress, self.stop, GradientGuard(), self.timer]
 
 
 def train(recipe: Recipe, resume: bool = False) -> ExitCode:
@@ -96,13 +112,38 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     if processes.is_main():
         write_run(run, record)
 
+    watchers = Watchers(MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records)))
+    trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
+    record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
+    status = "failed"
+    try:
+        with watchers.stop, watchers.warnings:
+            trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
+        if not watchers.stop.asked and newest_step(run) < trainer.state.global_step:
+            trainer._save_checkpoint(trainer.model, trial=None)
+        status = "stopped" if watchers.stop.asked else "finished"
+    finally:
+        watchers.progress.close()
+        spent_s = facts.cpu_seconds() - cpu_started_s
+        _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
+        record.warnings = dict(Counter(record.warnings or {}) + watchers.warnings.counts)
+        if processes.is_main():
+            finish_record(record, recipe, trainer, learner.loss_weights, status, started)
+    return ExitCode.FAILED if watchers.stop.asked else ExitCode.DONE
+
+
+def _make_trainer(
+    recipe: Recipe,
+    learner: Learner,
+    dataset: ExampleDataset,
+    schedule: Schedule,
+    device: torch.device,
+    watchers: Watchers,
+) -> Sa2VATrainer:
     watched = []
     if schedule.steps_between_validations:
-        watched = validation_records(manifest, recipe.validation, learner.phrases)
-    predictor = learner.answerer()
-    metrics = MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records))
-    progress, stop, timer, counted = ProgressBar(), CleanStop(), StepTimer(), CountedWarnings()
-    decay = recipe.optimizer.average
+        watched = validation_records(dataset.manifest, recipe.validation, learner.phrases)
+    answerer, decay = learner.answerer(), recipe.optimizer.average
     trainer = Sa2VATrainer(
         model=learner.model,
         args=_arguments(recipe, schedule, device),
@@ -110,31 +151,16 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         eval_dataset=watched or None,
         data_collator=CountingCollate(learner.collate),
         processing_class=learner.tokenizer,
-        callbacks=[metrics, progress, stop, GradientGuard(), timer, *_patience(recipe)],
+        callbacks=[*watchers.callbacks, *_patience(recipe)],
         loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
-        validate=lambda: validate(predictor, manifest, watched, recipe.validation),
+        validate=lambda: validate(answerer, dataset.manifest, watched, recipe.validation),
         adapter=learner.adapter,
         average=None if decay is None else AveragedWeights(learner.model, decay),
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
-    record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
-    status = "failed"
-    try:
-        with stop, counted:
-            trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
-        if not stop.asked and newest_step(run) < trainer.state.global_step:
-            trainer._save_checkpoint(trainer.model, trial=None)
-        status = "stopped" if stop.asked else "finished"
-    finally:
-        progress.close()
-        spent_s = facts.cpu_seconds() - cpu_started_s
-        _note_costs(record.resources, timer, device, spent_s, is_together=status != "failed")
-        record.warnings = dict(Counter(record.warnings or {}) + counted.counts)
-        if processes.is_main():
-            finish_record(record, recipe, trainer, learner.loss_weights, status, started)
-    return ExitCode.FAILED if stop.asked else ExitCode.DONE
+    return trainer
 
 
 def _note_costs(
