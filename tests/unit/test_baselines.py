@@ -148,6 +148,23 @@ def test_a_frangi_run_is_the_same_twice_and_other_with_other_frames(
     assert read_run(tmp_path / "one").messages != first.messages
 
 
+def test_a_search_that_was_stopped_is_started_anew(data: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def interrupt() -> None:
+        while not (run / "run.json").exists():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert train(recipe(data, run, SMALL["frangi"])) is ExitCode.FAILED
+    assert (read_run(run).status, read_run(run).checkpoints) == ("stopped", [])
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(recipe(data, run, SMALL["frangi"]))
+    assert train(recipe(data, run, SMALL["frangi"]), resume=True) is ExitCode.DONE
+    assert read_run(run).checkpoints == read_run(runs["frangi"]).checkpoints
+
+
 @pytest.mark.parametrize("method", NETWORKS)
 def test_resume_equals_no_stop_bitwise(data: Path, runs: dict[str, Path], method: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -207,6 +224,16 @@ def test_images_of_any_size_keep_it(method: str) -> None:
     assert tuple(network.pixels(images).shape) == (2, 1, 64, 80)
     masks = load_masks(network, images)
     assert [mask.shape for mask in masks] == [(50, 70), (33, 17)]
+
+
+@pytest.mark.parametrize("method", NETWORKS)
+def test_an_answer_does_not_depend_on_its_neighbours(method: str) -> None:
+    network, rng = small_network(method), np.random.default_rng(0)
+    images = [rng.integers(0, 256, size, dtype=np.uint8) for size in ((50, 70), (33, 17), (60, 75))]
+    together = load_masks(network, images)
+    for image, mask in zip(images, together, strict=True):
+        np.testing.assert_array_equal(load_masks(network, [image])[0], mask)
+    assert 0 < together[0].mean() < 1
 
 
 def load_masks(network: SegmentationNetwork, images: list[np.ndarray]) -> list[np.ndarray]:
