@@ -83,6 +83,7 @@ def test_the_record_says_what_happened(data: Path, runs: dict[str, Path], method
     assert record.progress.samples_seen == (3 if method == "frangi" else 12)
     assert set(record.losses) == (set() if method == "frangi" else {"mask", "dice"})
     assert [part.total for part in record.model_parts] == [part.parameters for part in model_info(str(run)).parts]
+    assert all(part.trainable == part.total > 0 for part in record.model_parts)
     last = record.checkpoints[-1]
     weights = run / last.path / ("config.json" if method == "frangi" else "model.safetensors")
     assert last.sha256 == sha256_file(weights)

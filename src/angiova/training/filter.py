@@ -8,9 +8,9 @@ import time
 import numpy as np
 import torch
 
-from angiova.baselines.frangi import FrangiBaseline
+from angiova.baselines.frangi import FILTER_PART, NUMBER_BYTES, FrangiBaseline, count_numbers
 from angiova.baselines.settings import FrangiSettings
-from angiova.baselines.tuning import LabelledImage, tune
+from angiova.baselines.tuning import LabelledImage, Tuned, tune
 from angiova.data import rle
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
@@ -18,7 +18,7 @@ from angiova.errors import DataError, ExitCode
 from angiova.evaluation.cases import merged_targets
 from angiova.files import write_json, write_text
 from angiova.inference.baseline import BaselinePredictor
-from angiova.run_record import METRICS_NAME, RunRecord, write_run
+from angiova.run_record import METRICS_NAME, ModelPart, RunRecord, write_run
 from angiova.training import record as facts
 from angiova.training.config import Recipe
 from angiova.training.loop import complete_checkpoints, mark_complete
@@ -53,6 +53,7 @@ def tune_filter(recipe: Recipe, settings: FrangiSettings, resume: bool) -> ExitC
         tuned = tune([image for each in records for image in _labelled_images(manifest, each)])
         baseline = FrangiBaseline(phrase=phrase, parameters=tuned.parameters)
         _record_result(record, recipe, baseline, _validation(recipe, manifest, baseline), started)
+        record.model_parts = [filter_part(tuned)]
         record.progress.samples_seen = len(records)
         record.messages.append(
             f"{tuned.num_tried} combinations of parameters tried on {len(records)} training frames; "
@@ -82,6 +83,12 @@ def drawn_frames(manifest: Manifest, recipe: Recipe, count: int, phrase: str) ->
         raise DataError(f"no frame with {phrase!r} in split {split.value!r}", where=manifest.folder)
     order = np.random.default_rng(recipe.seed).permutation(len(records))[:count]
     return [records[index] for index in sorted(order)]
+
+
+def filter_part(tuned: Tuned) -> ModelPart:
+    """Return the filter as a part of a model: its numbers are parameters, and all of them were chosen."""
+    count = count_numbers(tuned.parameters)
+    return ModelPart(name=FILTER_PART, total=count, trainable=count, num_bytes=count * NUMBER_BYTES)
 
 
 def _labelled_images(manifest: Manifest, record: FrameRecord) -> list[LabelledImage]:
