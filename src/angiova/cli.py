@@ -154,7 +154,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the output folder where it stopped.")] = False,
 ) -> None:
-    """Fine-tune a model as the recipe says; Ctrl-C saves and stops, --resume goes on."""
+    """Train a model, or a baseline, as the recipe says; Ctrl-C saves and stops, --resume goes on."""
     from angiova.training.config import load_recipe
 
     settings = load_recipe(recipe, set_ or [])  # before torch is loaded, so that a mistake is told at once

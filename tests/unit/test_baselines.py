@@ -22,6 +22,7 @@ from angiova.data.predictions import read_predictions
 from angiova.data.records import Severity, Split
 from angiova.data.syntax import TREE_PHRASE, VESSELS_PHRASE, segment_phrase
 from angiova.errors import ConfigError, DataError, ExitCode, ModelError
+from angiova.evaluation.store import read_evaluation
 from angiova.files import sha256_file
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.folder import predict_folder
@@ -96,6 +97,7 @@ def test_the_record_says_what_happened(data: Path, runs: dict[str, Path], method
 def test_evaluation_is_of_its_phrase_alone_and_says_so(data: Path, runs: dict[str, Path], method: str) -> None:
     evaluation = evaluate_model(runs[method], data, split="test", device="cpu")
     assert set(evaluation.phrases) == {TREE_PHRASE}
+    assert read_evaluation(runs[method] / "evaluation").phrases_asked == (TREE_PHRASE,)
     assert (evaluation.kinds["vessel_tree"].num_targets, evaluation.num_missing_predictions) == (2, 0)
     (note,) = (finding for finding in evaluation.findings if finding.code == "phrases-not-asked")
     assert note.severity is Severity.NOTE
