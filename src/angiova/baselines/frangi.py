@@ -2,7 +2,7 @@
 
 Frangi et al., "Multiscale vessel enhancement filtering" (MICCAI 1998), on grey values that were freed of exposure
 before: the logarithm turns absorption into a sum, and dividing by the local spread makes one threshold fit a bright
-lung and a dark spine. Without that step the filter reaches 0.43 Dice on ARCADE instead of 0.6.
+lung and a dark spine. On ARCADE that step alone is worth 0.1 Dice (docs/explanation/log.md).
 """
 
 from __future__ import annotations
