@@ -157,7 +157,7 @@ def train(
         int | None, typer.Option(min=1, help="Processes, one a device; default: every GPU of this machine, else one.")
     ] = None,
 ) -> None:
-    """Fine-tune a model as the recipe says; Ctrl-C saves and stops, --resume goes on."""
+    """Train a model, or a baseline, as the recipe says; Ctrl-C saves and stops, --resume goes on."""
     from angiova.training.config import load_recipe
 
     settings = load_recipe(recipe, set_ or [])  # before torch is loaded, so that a mistake is told at once

@@ -13,7 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from angiova.baselines.opening import baseline_type
+from angiova.baselines.frangi import FILTER_PART, NUMBER_BYTES, FrangiBaseline, count_numbers
+from angiova.baselines.opening import baseline_type, read_config
 from angiova.errors import ModelError
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.convert.folders import Layout, layout_of, open_ours, open_released, read_tokenizer
@@ -119,11 +120,15 @@ def _open(folder: Path, layout: Layout) -> tuple[Source, Sa2VAConfig]:
 
 
 def _baseline_parts(folder: Path, trainable: Mapping[str, int]) -> tuple[PartInfo, ...]:
-    """Return a network as one part; a filter has no weights, and nnU-Net's are not opened."""
-    if not list(folder.glob("*.safetensors")):
-        return ()
-    name, count = next(iter(trainable.items()), ("network", None))
-    return (_part(name, list(SafetensorsSource(folder).specs.values()), count),)
+    """Return a network or a filter as one part; nnU-Net's weights are not opened."""
+    name, count = next(iter(trainable.items()), (None, None))
+    match baseline_type(folder):
+        case "angiova_frangi":
+            numbers = count_numbers(read_config(folder, FrangiBaseline).parameters)
+            return (PartInfo(name or FILTER_PART, numbers, numbers * NUMBER_BYTES, ("float64",), count),)
+        case "angiova_network":
+            return (_part(name or "network", list(SafetensorsSource(folder).specs.values()), count),)
+    return ()
 
 
 def _parts(config: Sa2VAConfig, specs: Mapping[str, Spec] | None, trainable: Mapping[str, int]) -> tuple[PartInfo, ...]:

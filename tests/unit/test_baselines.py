@@ -22,6 +22,7 @@ from angiova.data.predictions import read_predictions
 from angiova.data.records import Severity, Split
 from angiova.data.syntax import TREE_PHRASE, VESSELS_PHRASE, segment_phrase
 from angiova.errors import ConfigError, DataError, ExitCode, ModelError
+from angiova.evaluation.store import read_evaluation
 from angiova.files import sha256_file
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.folder import predict_folder
@@ -83,6 +84,7 @@ def test_the_record_says_what_happened(data: Path, runs: dict[str, Path], method
     assert record.progress.samples_seen == (3 if method == "frangi" else 12)
     assert set(record.losses) == (set() if method == "frangi" else {"mask", "dice"})
     assert [part.total for part in record.model_parts] == [part.parameters for part in model_info(str(run)).parts]
+    assert all(part.trainable == part.total > 0 for part in record.model_parts)
     last = record.checkpoints[-1]
     weights = run / last.path / ("config.json" if method == "frangi" else "model.safetensors")
     assert last.sha256 == sha256_file(weights)
@@ -95,6 +97,7 @@ def test_the_record_says_what_happened(data: Path, runs: dict[str, Path], method
 def test_evaluation_is_of_its_phrase_alone_and_says_so(data: Path, runs: dict[str, Path], method: str) -> None:
     evaluation = evaluate_model(runs[method], data, split="test", device="cpu")
     assert set(evaluation.phrases) == {TREE_PHRASE}
+    assert read_evaluation(runs[method] / "evaluation").phrases_asked == (TREE_PHRASE,)
     assert (evaluation.kinds["vessel_tree"].num_targets, evaluation.num_missing_predictions) == (2, 0)
     (note,) = (finding for finding in evaluation.findings if finding.code == "phrases-not-asked")
     assert note.severity is Severity.NOTE
@@ -146,6 +149,23 @@ def test_a_frangi_run_is_the_same_twice_and_other_with_other_frames(
     assert train(recipe(data, tmp_path / "again", SMALL["frangi"]), resume=True) is ExitCode.DONE
     train(recipe(data, tmp_path / "one", {"method": "frangi", "frames": 1}))
     assert read_run(tmp_path / "one").messages != first.messages
+
+
+def test_a_search_that_was_stopped_is_started_anew(data: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def interrupt() -> None:
+        while not (run / "run.json").exists():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert train(recipe(data, run, SMALL["frangi"])) is ExitCode.FAILED
+    assert (read_run(run).status, read_run(run).checkpoints) == ("stopped", [])
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(recipe(data, run, SMALL["frangi"]))
+    assert train(recipe(data, run, SMALL["frangi"]), resume=True) is ExitCode.DONE
+    assert read_run(run).checkpoints == read_run(runs["frangi"]).checkpoints
 
 
 @pytest.mark.parametrize("method", NETWORKS)
@@ -207,6 +227,16 @@ def test_images_of_any_size_keep_it(method: str) -> None:
     assert tuple(network.pixels(images).shape) == (2, 1, 64, 80)
     masks = load_masks(network, images)
     assert [mask.shape for mask in masks] == [(50, 70), (33, 17)]
+
+
+@pytest.mark.parametrize("method", NETWORKS)
+def test_an_answer_does_not_depend_on_its_neighbours(method: str) -> None:
+    network, rng = small_network(method), np.random.default_rng(0)
+    images = [rng.integers(0, 256, size, dtype=np.uint8) for size in ((50, 70), (33, 17), (60, 75))]
+    together = load_masks(network, images)
+    for image, mask in zip(images, together, strict=True):
+        np.testing.assert_array_equal(load_masks(network, [image])[0], mask)
+    assert 0 < together[0].mean() < 1
 
 
 def load_masks(network: SegmentationNetwork, images: list[np.ndarray]) -> list[np.ndarray]:

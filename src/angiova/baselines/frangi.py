@@ -2,7 +2,7 @@
 
 Frangi et al., "Multiscale vessel enhancement filtering" (MICCAI 1998), on grey values that were freed of exposure
 before: the logarithm turns absorption into a sum, and dividing by the local spread makes one threshold fit a bright
-lung and a dark spine. Without that step the filter reaches 0.43 Dice on ARCADE instead of 0.6.
+lung and a dark spine. On ARCADE that step alone is worth 0.1 Dice (docs/explanation/log.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from angiova.data.rle import BoolMask
 FloatImage = npt.NDArray[np.float32]
 Sigma = Annotated[float, Field(gt=0)]
 FRANGI_TYPE: Final = "angiova_frangi"
+# How reports count the filter: its numbers are its parameters, of 64 bits each.
+FILTER_PART: Final = "filter"
+NUMBER_BYTES: Final = 8
 # Added to the local spread of log grey values, so that noise of a flat background isn't blown up to vessels.
 SPREAD_FLOOR: Final = 0.02
 
@@ -40,6 +43,12 @@ class FrangiParameters(BaseModel):
     border_px: int = Field(ge=0, description="Width along the collimator in which nothing is a vessel.")
     threshold: float = Field(gt=0, lt=1, description="Vesselness above which a pixel is foreground.")
     min_component_px: int = Field(ge=0, description="Connected pieces below this area are dropped.")
+
+
+def count_numbers(parameters: FrangiParameters) -> int:
+    """Return how many numbers the parameters are."""
+    values = parameters.model_dump().values()
+    return sum(len(value) if isinstance(value, tuple) else 1 for value in values)
 
 
 class FrangiBaseline(BaseModel):

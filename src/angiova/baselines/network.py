@@ -99,11 +99,14 @@ class SegmentationNetwork(PreTrainedModel):  # type: ignore[misc]
 
     def pixels(self, images: Sequence[GreyImage]) -> Tensor:
         """Return images as a batch (B, 1, H, W), each standardised, then padded with its mean."""
-        standardised = [standardise(image) for image in images]
-        sides = (max(image.shape[axis] for image in standardised) for axis in (1, 2))
-        height, width = (-(-side // self.divisor) * self.divisor for side in sides)
-        padded = [F.pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in standardised]
-        return torch.stack(padded)
+        height, width = self.padded_size(images)
+        standardised = (standardise(image) for image in images)
+        return torch.stack([F.pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in standardised])
+
+    def padded_size(self, images: Sequence[GreyImage]) -> tuple[int, int]:
+        """Return height and width of a batch of these images: multiples of what the network halves to."""
+        height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+        return -(-height // self.divisor) * self.divisor, -(-width // self.divisor) * self.divisor
 
     def _heads(self, pixels_B1HW: Tensor) -> list[Tensor]:
         """Return the logits, and in training those of the coarser levels too, all (B, 1, H, W)."""
@@ -125,15 +128,29 @@ class NetworkBaseline:
     def __init__(self, network: SegmentationNetwork, device: torch.device) -> None:
         self.network, self._device = network.to(device).eval(), device
 
-    images_a_call = 1
-
     @property
     def phrase(self) -> str:
         """What it draws."""
         return str(self.network.config.phrase)
 
+    @property
+    def images_a_call(self) -> int:
+        """How many images it should get at once, at least."""
+        return 1
+
     def segment(self, images: Sequence[GreyImage], threshold: float) -> list[BoolMask]:
-        """Return the mask of each image, (H, W)."""
+        """Return the mask of each image, (H, W).
+
+        Only images of one padded size run together: norms see the padding, and an answer must not depend on neighbours.
+        """
+        sizes = [self.network.padded_size([image]) for image in images]
+        masks: dict[int, BoolMask] = {}
+        for size in dict.fromkeys(sizes):
+            members = [index for index in range(len(images)) if sizes[index] == size]
+            masks |= dict(zip(members, self._run([images[index] for index in members], threshold), strict=True))
+        return [masks[index] for index in range(len(images))]
+
+    def _run(self, images: Sequence[GreyImage], threshold: float) -> list[BoolMask]:
         with torch.inference_mode():
             logits_B1HW = self.network(self.network.pixels(images).to(self._device)).logits_B1HW
         masks_BHW = (logits_B1HW[:, 0].sigmoid() > threshold).cpu().numpy()

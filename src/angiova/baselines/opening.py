@@ -38,11 +38,11 @@ def open_baseline(folder: Path, device: torch.device) -> Baseline | None:
     """
     match baseline_type(folder):
         case "angiova_frangi":
-            return _read_config(folder, FrangiBaseline)
+            return read_config(folder, FrangiBaseline)
         case "angiova_network":
             return NetworkBaseline(open_network(folder), device)
         case "angiova_nnunet":
-            return NnunetBaseline(_read_config(folder, NnunetConfig).phrase, folder / MODEL_DIR, device.type)
+            return NnunetBaseline(read_config(folder, NnunetConfig).phrase, folder / MODEL_DIR, device.type)
     return None
 
 
@@ -64,7 +64,12 @@ def open_network(folder: Path) -> SegmentationNetwork:
     return network  # type: ignore[no-any-return]
 
 
-def _read_config(folder: Path, kind: type[Config]) -> Config:
+def read_config(folder: Path, kind: type[Config]) -> Config:
+    """Read the config.json of a checkpoint folder.
+
+    Raises:
+        ModelError: a field is missing, unknown or has a value it cannot have.
+    """
     path = folder / CONFIG_NAME
     content: Any = read_json(path)
     try:

@@ -47,6 +47,7 @@ def evaluate(
         manifest_sha256=manifest.sha256(),
         split=split,
         frames_are_independent=independent,
+        phrases_asked=phrases,
         num_frames=len({case.frame_id for case in cases}),
         num_patients=patients.total,
         num_patients_in_training=patients.in_training,

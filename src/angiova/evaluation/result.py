@@ -125,6 +125,7 @@ class Evaluation(_Part):
         manifest_sha256: of the data set evaluated on; equal to the training run's when it is the same data set.
         split: the part evaluated.
         frames_are_independent: the user stated that frames without patient ids are independent.
+        phrases_asked: all that the model can be asked for; targets of other phrases are in no figure. None: anything.
         num_frames: frames with targets in the split.
         num_patients: patients in the split; None where any frame has none, and then only frame figures are given.
         num_patients_in_training: of these, how many also have frames in the train split.
@@ -146,6 +147,7 @@ class Evaluation(_Part):
     manifest_sha256: str
     split: Split
     frames_are_independent: bool
+    phrases_asked: tuple[str, ...] | None = None
     num_frames: int
     num_patients: int | None
     num_patients_in_training: int | None

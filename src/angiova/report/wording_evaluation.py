@@ -18,8 +18,8 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     # headline
     "headline.model": (
-        "A Sa2VA model (preset {preset}) of {total} parameters, {trainable} of them trained ({share}).",
-        "Sa2VA 模型（预设 {preset}），共 {total} 个参数，其中 {trainable} 个参与训练（{share}）。",
+        "Model: {preset}; {total} parameters, {trainable} of them trained ({share}).",
+        "模型：{preset}；共 {total} 个参数，其中 {trainable} 个参与训练（{share}）。",
     ),
     "headline.unseen": (
         "Evaluated on {frames} frames of {patients} patients ({split} split) that it was never trained on.",

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from angiova.baselines.frangi import FrangiBaseline
+from angiova.baselines.frangi import FILTER_PART, NUMBER_BYTES, FrangiBaseline, count_numbers
 from angiova.baselines.settings import FrangiSettings
 from angiova.baselines.tuning import LabelledImage, Tuned, tune
 from angiova.data import rle
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.errors import DataError, ExitCode
+from angiova.evaluation.cases import merged_targets
 from angiova.files import write_json, write_text
-from angiova.inference.answers import Answerer
 from angiova.inference.baseline import BaselinePredictor
-from angiova.run_record import METRICS_NAME, RunRecord, write_run
+from angiova.run_record import METRICS_NAME, ModelPart, RunRecord, write_run
 from angiova.training import record as facts
 from angiova.training.checkpoints import complete_checkpoints, mark_complete
 from angiova.training.config import Recipe
@@ -48,11 +47,18 @@ def tune_filter(recipe: Recipe, settings: FrangiSettings, resume: bool) -> ExitC
     phrase = phrase_to_train(settings, manifest, recipe)
     records = drawn_frames(manifest, recipe, settings.frames, phrase)
     record = start_record(recipe, manifest, [], 0, DEVICE, resume=False)
-    write_run(recipe.output, record)
-    record.status = "failed"
     try:
-        tuned = tune([_labelled_image(manifest, each) for each in records])
-        _record_result(record, recipe, tuned, len(records), _validation(recipe, manifest, tuned, phrase), phrase)
+        write_run(recipe.output, record)
+        record.status = "failed"
+        tuned = tune([image for each in records for image in _labelled_images(manifest, each)])
+        baseline = FrangiBaseline(phrase=phrase, parameters=tuned.parameters)
+        _record_result(record, recipe, baseline, _validation(recipe, manifest, baseline), started)
+        record.model_parts = [filter_part(tuned)]
+        record.progress.samples_seen = len(records)
+        record.messages.append(
+            f"{tuned.num_tried} combinations of parameters tried on {len(records)} training frames; "
+            f"the best has a mean Dice of {tuned.dice:.4f} on them"
+        )
         record.status = "finished"
     except KeyboardInterrupt:
         record.status = "stopped"
@@ -79,38 +85,34 @@ def drawn_frames(manifest: Manifest, recipe: Recipe, count: int, phrase: str) ->
     return [records[index] for index in sorted(order)]
 
 
-def _labelled_image(manifest: Manifest, record: FrameRecord) -> LabelledImage:
-    target = rle.union([target.mask for target in record.targets])
-    return LabelledImage(manifest.read_image(record), rle.decode(target))
+def filter_part(tuned: Tuned) -> ModelPart:
+    """Return the filter as a part of a model: its numbers are parameters, and all of them were chosen."""
+    count = count_numbers(tuned.parameters)
+    return ModelPart(name=FILTER_PART, total=count, trainable=count, num_bytes=count * NUMBER_BYTES)
 
 
-def _validation(recipe: Recipe, manifest: Manifest, tuned: Tuned, phrase: str) -> dict[str, float]:
+def _labelled_images(manifest: Manifest, record: FrameRecord) -> list[LabelledImage]:
+    """Return the frame with the mask of each observer, as evaluation counts them."""
+    image_HW = manifest.read_image(record)
+    return [LabelledImage(image_HW, rle.decode(target.mask)) for target in merged_targets(record)]
+
+
+def _validation(recipe: Recipe, manifest: Manifest, baseline: FrangiBaseline) -> dict[str, float]:
     """Return the Dice of validation frames that the parameters were not chosen on; nothing without any."""
     if not recipe.validation.times:
         return {}
-    watched = validation_records(manifest, recipe.validation, (phrase,))
-    answerer: Answerer = BaselinePredictor(FrangiBaseline(phrase=phrase, parameters=tuned.parameters))
-    return validate(answerer, manifest, watched, recipe.validation) if watched else {}
+    watched = validation_records(manifest, recipe.validation, (baseline.phrase,))
+    return validate(BaselinePredictor(baseline), manifest, watched, recipe.validation) if watched else {}
 
 
 def _record_result(
-    record: RunRecord, recipe: Recipe, tuned: Tuned, num_frames: int, validation: dict[str, float], phrase: str
+    record: RunRecord, recipe: Recipe, baseline: FrangiBaseline, validation: dict[str, float], started: float
 ) -> None:
-    """Write the checkpoint, its line of metrics, and both into the record."""
-    run = recipe.output
-    folder = run / CHECKPOINTS_DIR / "checkpoint-0"
-    baseline = FrangiBaseline(phrase=phrase, parameters=tuned.parameters)
+    """Write the checkpoint and what validation said of it."""
+    folder = recipe.output / CHECKPOINTS_DIR / "checkpoint-0"
     write_json(folder / "config.json", baseline.model_dump(mode="json"))
     mark_complete(folder)
-    record.checkpoints = [facts.checkpoint_facts(run, folder, "last", 0, validation)]
-    record.progress.samples_seen = num_frames
-    record.messages.append(
-        f"{tuned.num_tried} combinations of parameters tried on {num_frames} training frames; "
-        f"the best has a mean Dice of {tuned.dice:.4f} on them"
-    )
-    line = {"optimizer_step": 0, "samples_seen": num_frames, "epoch": 0, "seconds": 0, "validation": validation}
-    _write_metrics(run / METRICS_NAME, [line] if validation else [])
-
-
-def _write_metrics(path: Path, lines: list[dict[str, object]]) -> None:
-    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    record.checkpoints = [facts.checkpoint_facts(recipe.output, folder, "last", 0, validation)]
+    seconds = round(time.monotonic() - started, 3)
+    line = {"optimizer_step": 0, "samples_seen": 0, "epoch": 0, "seconds": seconds, "validation": validation}
+    write_text(recipe.output / METRICS_NAME, json.dumps(line) + "\n" if validation else "")

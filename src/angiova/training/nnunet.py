@@ -61,9 +61,9 @@ def train_nnunet(recipe: Recipe, settings: NnunetSettings, resume: bool) -> Exit
     record = start_record(recipe, manifest, [], STEPS_AN_EPOCH * settings.epochs, device, resume)
     if not resume:
         record.messages.append(f"nnU-Net's losses and curves are in {MODEL_DIR}/results, in its own words")
-    write_run(recipe.output, record)
-    record.status = "failed"
     try:
+        write_run(recipe.output, record)
+        record.status = "failed"
         _run_tools(recipe, settings, manifest, phrase, device)
         _keep(record, recipe, settings, phrase)
         record.status = "finished"
