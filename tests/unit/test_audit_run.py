@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from angiova.code_version import code_commit
 from angiova.errors import DataError
 from angiova.files import read_json, sha256_file, write_json
 from angiova.model.adapters import select_trainable
@@ -22,7 +23,6 @@ from angiova.model.presets import build_nano
 from angiova.model.trainable import TrainableSettings
 from angiova.report.audit.auditing import audit
 from angiova.training.config import parse_recipe
-from angiova.training.record import code_commit
 from runs import CHECKPOINT, make_run
 
 Damage = Callable[[Path], None]

@@ -45,7 +45,7 @@ def write_report(run: Path, language: str = "en") -> list[Path]:
     """
     checked_language(language)
     facts = read_facts(run)
-    document = compose(facts, list_files(run), audit_run(run).findings)
+    document = compose(facts, list_files(run), audit_run(run, weights=False).findings)
     write_text(run / HTML_NAME, render_html(document, language))
     pictures = [
         _write_picture(run / PICTURES_DIR, block, language)

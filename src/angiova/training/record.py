@@ -6,11 +6,9 @@ import hashlib
 import os
 import platform
 import resource
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
@@ -19,11 +17,9 @@ from angiova import __version__
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, LossFacts, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts
 from angiova.training.config import Recipe
 from angiova.training.loop import FULL_PRECISION_NAME
-
-NUM_AVERAGED = 5
 
 
 def now() -> str:
@@ -48,16 +44,6 @@ def machine_facts(device: torch.device) -> dict[str, str | int | float | None]:
     }
 
 
-def code_commit() -> str | None:
-    """Return the git commit of the code, marked when there are changes on top; None outside a checkout."""
-    folder = Path(__file__).parent
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
     """Return what was trained and validated on."""
     splits: dict[str, SplitFacts] = {}
@@ -72,21 +58,6 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         source=manifest.provenance.source,
         licence=manifest.provenance.licence,
     )
-
-
-def loss_facts(lines: list[dict[str, Any]], weights: dict[str, float]) -> dict[str, LossFacts]:
-    """Return each loss's mean over the first and over the last few log lines."""
-    logged = [line["losses"] for line in lines if "losses" in line]
-    if not logged:
-        return {}
-    return {
-        name: LossFacts(
-            weight=weight,
-            first=_mean([values[name] for values in logged[:NUM_AVERAGED]]),
-            last=_mean([values[name] for values in logged[-NUM_AVERAGED:]]),
-        )
-        for name, weight in weights.items()
-    }
 
 
 def checkpoint_facts(
@@ -153,17 +124,3 @@ def _split_facts(records: list[FrameRecord]) -> SplitFacts:
         frame_ids_sha256=hashlib.sha256(listing.encode()).hexdigest(),
         runs=len({record.run for record in records}),
     )
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(  # noqa: S603  (fixed arguments)
-        ["git", "-C", str(folder), *arguments],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=10,
-    ).stdout.strip()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from angiova import __version__
+from angiova.code_version import code_commit
 from angiova.data.records import Severity
 from angiova.errors import AngiovaError
 from angiova.files import read_json, sha256_file
@@ -14,7 +15,6 @@ from angiova.report.audit.finding import AuditFinding
 from angiova.report.audit.read_files import num_parameters
 from angiova.report.audit.run_folder import AuditedRun
 from angiova.run_record import Checkpoint, ModelPart
-from angiova.training.record import code_commit
 
 MODEL_NAME: Final = "model.safetensors"
 COMPLETE_NAME: Final = "complete.json"
