@@ -153,6 +153,17 @@ def test_a_killed_run_is_not_finished_and_nothing_else(whole_run: Path, tmp_path
     assert codes(run) == ["not-finished"]
 
 
+def test_a_baseline_with_a_trainer_of_its_own_is_not_held_to_the_recipe(whole_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    (run / "metrics.jsonl").unlink()
+    record("losses", value={})(run)
+    record("progress", "samples_seen", value=60)(run)
+    assert set(codes(run)) == {"files-missing", "steps-arithmetic"}
+    record("recipe", "model", value={"baseline": {"method": "frangi"}})(run)
+    assert codes(run) == []
+
+
 def test_memory_beyond_the_device(whole_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole_run, run)

@@ -14,12 +14,14 @@ import torch
 import transformers
 
 from angiova import __version__
+from angiova.code_version import code_commit as code_commit
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.files import sha256_bytes, sha256_file
 from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts
 from angiova.training.config import Recipe
 from angiova.training.loop import FULL_PRECISION_NAME
+from angiova.training.loss_summary import loss_facts as loss_facts
 
 
 def now() -> str:

@@ -15,7 +15,6 @@ from transformers import PrinterCallback, ProgressCallback, TrainingArguments, s
 
 from angiova import __version__
 from angiova.allocator import keep_freed_memory
-from angiova.code_version import code_commit
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
@@ -44,7 +43,6 @@ from angiova.training import record as facts
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, ProgressBar, read_metrics
 from angiova.training.config import Recipe, dump_recipe
 from angiova.training.loop import VALIDATION_METRIC, AdapterSaving, Sa2VATrainer, complete_checkpoints
-from angiova.training.loss_summary import loss_facts
 from angiova.training.timing import StepTimer
 from angiova.training.validation import validate, validation_records
 from angiova.training.warmup import teach_names
@@ -272,7 +270,7 @@ def _start_record(
     earlier, resumed = (read_run(recipe.output) if resume else None), facts.now()
     return RunRecord(
         angiova_version=__version__,
-        code_commit=code_commit(),
+        code_commit=facts.code_commit(),
         command=sys.argv,
         status="running",
         started=earlier.started if earlier else facts.now(),
@@ -305,7 +303,7 @@ def _finish_record(
     record.progress.optimizer_steps = state.global_step
     record.progress.micro_steps = state.global_step * recipe.batch.accumulation
     record.progress.samples_seen = record.progress.micro_steps * recipe.batch.micro * trainer.args.world_size
-    record.losses = loss_facts(lines, recipe.losses.model_dump())
+    record.losses = facts.loss_facts(lines, recipe.losses.model_dump())
     seconds = record.resources.seconds
     seconds["training"] = round(seconds.get("training", 0) + time.monotonic() - started - seconds["setup"], 1)
     seconds["total"] = round(seconds.get("total", 0) + time.monotonic() - started, 1)

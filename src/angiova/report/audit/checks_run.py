@@ -59,6 +59,8 @@ def end(run: AuditedRun) -> Iterator[AuditFinding]:
 
 def steps(run: AuditedRun) -> Iterator[AuditFinding]:
     """Check samples, micro-steps and optimizer steps against each other and against the recipe."""
+    if not run.steps_by_recipe:
+        return
     p, where = run.record.progress, "run.json: progress"
     micro, accumulation = run.setting("batch", "micro"), run.setting("batch", "accumulation")
     wrong = []
@@ -82,7 +84,7 @@ def planned(run: AuditedRun) -> Iterator[AuditFinding]:
     """Check the steps planned against the training data, and the status against the steps taken."""
     p = run.record.progress
     split = run.record.data.splits.get(_training_split(run))
-    if split is not None:
+    if split is not None and run.steps_by_recipe:
         samples = split.frames * run.setting("data", "repeats")
         if p.planned_optimizer_steps > samples // run.samples_per_step:
             yield AuditFinding(

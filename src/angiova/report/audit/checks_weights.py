@@ -50,10 +50,11 @@ def checkpoints(run: AuditedRun) -> Iterator[AuditFinding]:
 
 
 def _size(checkpoint: Checkpoint, folder: Path) -> Iterator[AuditFinding]:
-    # complete.json is written last, after the record's size was or was not taken; both sums are right.
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    total = sum(sizes.values())
-    if checkpoint.num_bytes not in (total, total - sizes.get(COMPLETE_NAME, 0)):
+    marker = folder / COMPLETE_NAME
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    total, plain = sum(sizes.values()), sum(size for path, size in sizes.items() if path.parent == folder)
+    # Sums that a record may hold: with folders or without, before complete.json was written or after.
+    if checkpoint.num_bytes not in {whole - part for whole in (total, plain) for part in (0, sizes.get(marker, 0))}:
         message = f"the checkpoint has {total:,} bytes, recorded {checkpoint.num_bytes:,}"
         where = f"run.json: checkpoints: {checkpoint.path}"
         yield AuditFinding("checkpoint-bytes", Severity.ERROR, where, message, (), "restore the checkpoint")
