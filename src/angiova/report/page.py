@@ -20,6 +20,7 @@ from angiova.report.html import render_html
 from angiova.report.losses import loss_section
 from angiova.report.markdown import PICTURES_DIR, render_markdown
 from angiova.report.pictures import picture_section
+from angiova.report.subgroups import subgroup_blocks
 from angiova.report.text import checked_language
 from angiova.report.training_data import data_section
 from angiova.report.wording import say
@@ -71,7 +72,7 @@ def compose(facts: RunFacts, files: list[ListedFile], audited: Sequence[AuditFin
         data_section(facts),
         course_section(facts),
         loss_section(facts),
-        results.evaluation_section(facts),
+        results.evaluation_section(facts, subgroup_blocks),
         picture_section(facts),
         results.distribution_section(facts),
         judgement.judgement_section(facts),

@@ -203,6 +203,7 @@ RUN_CHECKS: Final[tuple[RunCheck, ...]] = (
     checks_evaluation.scores,
     checks_evaluation.cases,
     checks_evaluation.means,
+    checks_evaluation.leakage,
     checks_evaluation.overlap,
 )
 WEIGHT_CHECKS: Final[tuple[RunCheck, ...]] = (checks_weights.parts, checks_weights.checkpoints)
