@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from angiova.data.records import TargetKind
 from angiova.data.syntax import SEGMENT_NAMES
-from angiova.evaluation.cases import METRICS
+from angiova.evaluation.metrics import METRICS, SHARE_METRICS
 from angiova.evaluation.result import Evaluation, GroupSummary
 from angiova.report import figures, formats
 from angiova.report.content import Block, Figure, Notice, Paragraph, Section, Table
@@ -186,7 +186,8 @@ def _pictures(facts: RunFacts, evaluation: Evaluation, words: Words) -> Iterator
 def _histograms(facts: RunFacts, words: Words) -> Iterator[Block]:
     for kind in TargetKind:
         rows = facts.frames.filter(kind=kind.value) if facts.frames is not None else None
-        values = {} if rows is None else {name: rows[name].drop_nulls().to_list() for name in METRICS}
+        values = {} if rows is None else {name: rows[name].drop_nulls().to_list() for name in SHARE_METRICS}
+        values = {name: shares for name, shares in values.items() if shares}
         if values.get("dice"):
             name = f"histograms-{kind.value.replace('_', '-')}"
             drawing = figures.histograms(values, words("histograms.axis"), name)

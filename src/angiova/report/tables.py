@@ -15,6 +15,7 @@ from angiova.report.content import Table
 from angiova.report.results import chance_sentences, kind_table, segment_label
 from angiova.report.wording import Words
 
+_MAX_COLUMNS = 160
 _COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
@@ -55,4 +56,6 @@ def _print(console: Console, table: Table) -> None:
         drawn.add_column(escape(name), justify="right" if index else "left", no_wrap=index == 0)
     for row in table.rows:
         drawn.add_row(*map(escape, row))
-    console.print(drawn)
+    # A number broken over two lines misleads; a terminal that is too narrow breaks whole lines instead.
+    wanted = console.measure(drawn, options=console.options.update(max_width=_MAX_COLUMNS)).maximum
+    console.print(drawn, width=max(console.width, wanted), crop=False)
