@@ -14,12 +14,14 @@ from angiova.data.manifest import Manifest
 from angiova.data.predictions import read_predictions
 from angiova.data.records import Prediction, Split
 from angiova.errors import ConfigError, DataError
-from angiova.evaluation.cases import METRICS, Answers, Case, Outcome, score_frame
+from angiova.evaluation.cases import Answers, Case, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
 from angiova.evaluation.findings import score_findings, split_findings
-from angiova.evaluation.result import Evaluation, GroupSummary, MetricSummary
+from angiova.evaluation.groups import by_calibre, by_name, main_kind, observations
+from angiova.evaluation.phases import with_phases
+from angiova.evaluation.result import Evaluation, MetricSummary
 from angiova.evaluation.selection import select_pictures
-from angiova.evaluation.statistics import Observation, summarise
+from angiova.evaluation.statistics import summarise
 from angiova.evaluation.store import write_evaluation
 
 
@@ -34,7 +36,9 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
     """
     answers = _answers_by_target(predictions)
     measured = _measure(manifest, split, answers)
-    cases, patients = measured.cases, _Patients.of(manifest, split)
+    cases, patients = with_phases(measured.cases), _Patients.of(manifest, split)
+    kind = main_kind(cases)
+    main = [case for case in cases if case.kind is kind]
     independent = manifest.provenance.frames_are_independent
     return Evaluation(
         angiova_version=__version__,
@@ -48,11 +52,16 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
         origins=dict(Counter(case.origin.value for case in cases)),
         num_missing_predictions=sum(not case.answered for case in cases),
         num_unasked_predictions=len(answers.keys() - {(case.frame_id, case.phrase) for case in cases}),
-        kinds=_by(cases, [case.kind.value for case in cases]),
-        phrases=_by(cases, [case.phrase for case in cases]),
-        segments=_by(cases, [case.segment for case in cases]),
+        kinds=by_name(cases, [case.kind.value for case in cases]),
+        phrases=by_name(cases, [case.phrase for case in cases]),
+        segments=by_name(cases, [case.segment for case in cases]),
         challenge_f1=challenge_f1(cases),
         chance=chance_level(measured.chances),
+        main_kind=kind,
+        patients={} if patients.total is None else by_name(main, [case.patient for case in main]),
+        phases=by_name(main, [case.phase for case in main]),
+        views=by_name(main, [case.view for case in main]),
+        calibres=by_calibre(cases),
         findings=[
             *score_findings(cases, answers),
             *split_findings(split, patients.total, patients.in_training, independent),
@@ -90,26 +99,8 @@ def challenge_f1(cases: Sequence[Case]) -> MetricSummary | None:
     Source: https://arcade.grand-challenge.org/tasks/ ("F1 score will be calculated for each image, and final F1 score
     of a participant is the average of F1 Scores of all images"); Popov et al., Scientific Data 11:20 (2024).
     """
-    observations = _observations([case for case in cases if case.segment is not None], "dice")
-    return summarise(observations) if observations else None
-
-
-def summarise_group(cases: Sequence[Case]) -> GroupSummary:
-    """Return counts and the summary of every metric for one or more cases."""
-    scored = [case for case in cases if case.scores is not None]
-    outcomes = Counter(case.outcome for case in cases)
-    patients = {case.patient for case in scored}
-    return GroupSummary(
-        num_targets=len(cases),
-        num_scored=len(scored),
-        num_missed=outcomes[Outcome.MISSED],
-        num_false=outcomes[Outcome.FALSE],
-        num_absent=outcomes[Outcome.ABSENT],
-        num_unanswered=sum(not case.answered for case in cases),
-        num_frames=len({case.frame_id for case in scored}),
-        num_patients=None if None in patients else len(patients),
-        metrics={metric: summarise(_observations(scored, metric)) for metric in METRICS} if scored else {},
-    )
+    found = observations([case for case in cases if case.segment is not None], "dice")
+    return summarise(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,26 +147,3 @@ def _answers_by_target(predictions: Iterable[Prediction]) -> Answers:
             raise DataError("two predictions for one phrase", where=": ".join(key), remedy="predict into a new folder")
         answers[key] = prediction
     return answers
-
-
-def _by(cases: Sequence[Case], names: Sequence[str | None]) -> dict[str, GroupSummary]:
-    """Summarise groups of cases of the same name, in order of the names; None belongs to no group."""
-    groups: dict[str, list[Case]] = {}
-    for case, name in zip(cases, names, strict=True):
-        if name is not None:
-            groups.setdefault(name, []).append(case)
-    return {name: summarise_group(groups[name]) for name in sorted(groups, key=_natural)}
-
-
-def _natural(name: str) -> tuple[int, str]:
-    """Sort SYNTAX numbers as 2 < 10 < 10a, and other names by the alphabet."""
-    digits = name[:2] if name[:2].isdigit() else name[:1]
-    return (int(digits) if digits.isdigit() else 0, name)
-
-
-def _observations(cases: Sequence[Case], metric: str) -> list[Observation]:
-    return [
-        Observation(case.frame_id, case.run, case.patient, case.scores[metric])
-        for case in cases
-        if case.scores is not None
-    ]

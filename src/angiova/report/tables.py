@@ -15,6 +15,7 @@ from angiova.report.content import Cell, Table, Value
 from angiova.report.results import chance_sentences, kind_table, segment_label
 from angiova.report.text import Label, in_language
 
+_MAX_COLUMNS = 160
 _COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
@@ -60,4 +61,6 @@ def _print(console: Console, table: Table) -> None:
         drawn.add_column(escape(_english(name)), justify="right" if index else "left", no_wrap=index == 0)
     for row in table.rows:
         drawn.add_row(*(escape(_english(cell)) for cell in row))
-    console.print(drawn)
+    # A number broken over two lines misleads; a terminal that is too narrow breaks whole lines instead.
+    wanted = console.measure(drawn, options=console.options.update(max_width=_MAX_COLUMNS)).maximum
+    console.print(drawn, width=max(console.width, wanted), crop=False)
