@@ -98,7 +98,10 @@ def trained_on_test(run: Path) -> None:
     record("data", "splits", "train", "frame_ids_sha256", value=listing)(run)
 
 
+LEAKAGE = {"num_training_frames": 200, "num_shared_patients": 0, "num_shared_files": 2, "num_near_duplicates": 0}
+
 DAMAGES: dict[str, tuple[str, Damage]] = {
+    "files of training": ("train-test-overlap", evaluation("leakage", value=LEAKAGE)),
     "samples": ("steps-arithmetic", record("progress", "samples_seen", value=801)),
     "micro-steps": ("steps-arithmetic", record("progress", "micro_steps", value=100)),
     "planned": ("steps-planned", record("data", "splits", "train", "frames", value=100)),

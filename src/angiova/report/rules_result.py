@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final
 
 from angiova.data.records import Origin, Split, TargetKind
-from angiova.evaluation.result import Evaluation, Interval, MetricSummary
+from angiova.evaluation.result import Evaluation, GroupSummary, Interval, MetricSummary
 from angiova.report import formats
 from angiova.report.configuration import setting
 from angiova.report.facts import RunFacts
@@ -142,7 +142,7 @@ def missed(facts: RunFacts) -> Iterator[Statement]:
     for kind, group in evaluation.kinds.items():
         values = {"kind": capitalised(say(f"kind.{kind}")), "missed": group.num_missed, "targets": group.num_targets}
         sources = evaluated(f"kinds.{kind}.num_missed", f"kinds.{kind}.num_targets")
-        present = group.num_targets - group.num_absent - group.num_false
+        present = _present(group)
         dice = group.metrics.get("dice")
         # That every answer lies somewhere is no strength where none lies right.
         if group.num_missed == 0 and present > 0 and dice is not None and _mean(dice) >= USABLE_DICE:
@@ -151,6 +151,11 @@ def missed(facts: RunFacts) -> Iterator[Statement]:
             yield state("missed", "limit", sources, **values)
             yield state("raise_presence", "next", (*sources, *recorded("recipe.losses")), **values)
         yield from _unusable(kind, evaluation)
+
+
+def _present(group: GroupSummary) -> int:
+    """Return how many targets of a group are there to be found."""
+    return group.num_targets - group.num_absent - group.num_false
 
 
 def _unusable(kind: str, evaluation: Evaluation) -> Iterator[Statement]:
@@ -226,7 +231,8 @@ def divisions(facts: RunFacts) -> Iterator[Statement]:
     if evaluation is None or not evaluation.is_trustworthy:
         return
     for name, groups in (("phases", evaluation.phases), ("views", evaluation.views)):
-        means = {key: group.metrics["dice"].frame.mean for key, group in groups.items() if "dice" in group.metrics}
+        shown = {key: group for key, group in groups.items() if _present(group) and "dice" in group.metrics}
+        means = {key: group.metrics["dice"].frame.mean for key, group in shown.items()}
         if len(means) < 2:
             continue
         worst, best = min(means, key=lambda key: means[key]), max(means, key=lambda key: means[key])

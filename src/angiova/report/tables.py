@@ -63,4 +63,4 @@ def _print(console: Console, table: Table) -> None:
         drawn.add_row(*(escape(_english(cell)) for cell in row))
     # A number broken over two lines misleads; a terminal that is too narrow breaks whole lines instead.
     wanted = console.measure(drawn, options=console.options.update(max_width=_MAX_COLUMNS)).maximum
-    console.print(drawn, width=max(console.width, wanted), crop=False)
+    Console(width=max(console.width, wanted)).print(drawn, crop=False)
