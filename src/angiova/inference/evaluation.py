@@ -19,7 +19,14 @@ from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
 
 
 def evaluate_model(
-    model: Path, dataset: Path, *, split: str, out: Path | None = None, device: str | None = None, batch: int = 4
+    model: Path,
+    dataset: Path,
+    *,
+    split: str,
+    out: Path | None = None,
+    device: str | None = None,
+    batch: int = 4,
+    allow_leakage: bool = False,
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
 

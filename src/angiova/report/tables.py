@@ -15,7 +15,6 @@ from angiova.report.content import Table
 from angiova.report.results import chance_sentences, kind_table, segment_label
 from angiova.report.wording import Words
 
-_MAX_COLUMNS = 160
 _COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
@@ -51,11 +50,17 @@ def _segments(evaluation: Evaluation) -> Table:
 
 
 def _print(console: Console, table: Table) -> None:
-    drawn = RichTable(title=escape(table.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    drawn = RichTable(
+        title=escape(table.caption),
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+    )
     for index, name in enumerate(table.header):
         drawn.add_column(escape(name), justify="right" if index else "left", no_wrap=index == 0)
     for row in table.rows:
         drawn.add_row(*map(escape, row))
-    # A number broken over two lines misleads; a terminal that is too narrow breaks whole lines instead.
-    wanted = console.measure(drawn, options=console.options.update(max_width=_MAX_COLUMNS)).maximum
-    console.print(drawn, width=max(console.width, wanted), crop=False)
+    console.print(drawn)
