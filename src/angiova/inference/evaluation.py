@@ -27,6 +27,7 @@ def evaluate_model(
     device: str | None = None,
     batch: int = 4,
     base: Path | None = None,
+    allow_leakage: bool = False,
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
 

@@ -15,7 +15,6 @@ from angiova.report.content import Cell, Table, Value
 from angiova.report.results import chance_sentences, kind_table, segment_label
 from angiova.report.text import Label, in_language
 
-_MAX_COLUMNS = 160
 _COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
@@ -56,11 +55,17 @@ def _english(cell: Cell) -> str:
 
 
 def _print(console: Console, table: Table) -> None:
-    drawn = RichTable(title=escape(_english(table.caption)), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    drawn = RichTable(
+        title=escape(_english(table.caption)),
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+    )
     for index, name in enumerate(table.header):
         drawn.add_column(escape(_english(name)), justify="right" if index else "left", no_wrap=index == 0)
     for row in table.rows:
         drawn.add_row(*(escape(_english(cell)) for cell in row))
-    # A number broken over two lines misleads; a terminal that is too narrow breaks whole lines instead.
-    wanted = console.measure(drawn, options=console.options.update(max_width=_MAX_COLUMNS)).maximum
-    Console(width=max(console.width, wanted)).print(drawn, crop=False)
+    console.print(drawn)

@@ -343,12 +343,42 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "definition.specificity": ("", "TN / (TN + FP)，特异度"),
     "definition.accuracy": ("", "(TP + TN) / 全部像素，准确率"),
     "definition.cldice": ("", "两个硬骨架各自落在对方掩膜内比例的调和平均（Shit 等，CVPR 2021）"),
-    "definition.empty": ("", "标注与回答均为空：只计数，不进入均值；漏检、误检或无回答：所有指标记 0"),
+    "definition.nsd": (
+        "",
+        "归一化表面 Dice：两掩膜边界像素中距对方边界 2 像素以内者的比例（Nikolov 等，2021）；"
+        "边界指 4 邻域内有背景或位于图像边缘的前景像素",
+    ),
+    "definition.nsd_mm": ("", "同 nsd，容差为 0.5 毫米；仅在像素间距已知时计算"),
+    "definition.hd95_px": (
+        "",
+        "两个方向上边界像素到对方边界距离的 95 百分位（线性插值）中较大者；一方为空时取图像对角线",
+    ),
+    "definition.hd95_mm": ("", "同 hd95_px，单位毫米；仅在像素间距已知时计算"),
+    "definition.assd_px": ("", "平均对称表面距离：两掩膜全部边界像素到对方边界距离的均值；一方为空时取图像对角线"),
+    "definition.assd_mm": ("", "同 assd_px，单位毫米；仅在像素间距已知时计算"),
+    "definition.b0_error": ("", "|预测的连通块数 - 标注的连通块数|，8 连通"),
+    "definition.b1_error": ("", "|预测的孔洞数 - 标注的孔洞数|；孔洞为不与图像边缘相连的 4 连通背景"),
+    "definition.recall_thin": ("", "细分支（管径小于 3 像素）的标注中心线被预测覆盖的比例；仅在标注含该类分支时计算"),
+    "definition.recall_medium": ("", "中等分支（3 至 6 像素以下）的标注中心线被预测覆盖的比例"),
+    "definition.recall_thick": ("", "粗分支（6 像素及以上）的标注中心线被预测覆盖的比例"),
+    "definition.branches_found": ("", "至少一半中心线被预测覆盖的标注分支所占比例；分支位于端点或分叉点之间"),
+    "definition.area_bias": ("", "（预测面积 - 标注面积）/ 标注面积"),
+    "definition.calibre_bias_px": (
+        "",
+        "预测沿其位于标注内的中心线的平均管径，减去标注沿其位于预测内的中心线的平均管径",
+    ),
+    "definition.empty": (
+        "",
+        "标注与回答均为空：只计数，不进入均值；漏检、误检或无回答：各比例记 0，各距离记图像对角线，b0 与 b1 误差按实计",
+    ),
+    "definition.lacking": ("", "个例不可能具有的指标（无该类分支、像素间距未知）不进入均值；n 为具有该指标的帧数"),
+    "definition.ece": ("", "期望校准误差：十个等宽区间内 |血管占比 - 平均概率| 按像素的均值（Guo 等，ICML 2017）"),
+    "definition.ece_foreground": ("", "同上，仅计模型概率不低于 0.1 的像素"),
     "definition.frame": ("", "先对一帧内各目标取平均，再计算各帧的均值与样本标准差"),
     "definition.patient": (
         "",
-        "先在每次造影内对帧取平均，再在患者内对造影取平均；患者间的均值、样本标准差和 Student t 95% 置信区间，"
-        "不截断到 0..1",
+        "先在每次造影内对帧取平均，再在患者内对造影取平均；患者间的均值、样本标准差和 95% 置信区间，"
+        "不截断到 0..1：少于 30 名患者用 Student t，30 名及以上用 BCa 自助法",
     ),
     "definition.challenge_f1": ("", "每个被要求的命名节段的 Dice，先在图像内平均，再对图像平均"),
     "definition.chance": ("", "某命名节段的标注与同一帧其他节段回答之间的 Dice"),
