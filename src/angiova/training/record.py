@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 import transformers
 
 from angiova import __version__
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
+from angiova.data.training_frames import describe_frames, read_training_frames, write_training_frames
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, LossFacts, SplitFacts, read_run, run_of
 from angiova.training.config import Recipe
 from angiova.training.loop import FULL_PRECISION_NAME
 
@@ -59,7 +61,7 @@ def code_commit() -> str | None:
 
 
 def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
-    """Return what was trained and validated on."""
+    """Return what was trained and validated on; write what evaluation needs to recognise frames trained on."""
     splits: dict[str, SplitFacts] = {}
     for name in sorted({recipe.data.train_split, recipe.validation.split}):
         splits[name] = _split_facts(list(manifest.records(Split(name))))
@@ -68,6 +70,7 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         manifest_sha256=manifest.sha256(),
         frames_are_independent=manifest.provenance.frames_are_independent,
         splits=splits,
+        training_frames_sha256=write_training_frames(recipe.output, _training_frames(manifest, recipe)),
     )
 
 
@@ -117,6 +120,16 @@ def peak_rss_bytes() -> int:
 def peak_device_bytes(device: torch.device) -> list[int]:
     """Return the most memory ever allocated on each device of this process; empty on a CPU."""
     return [torch.cuda.max_memory_allocated(device)] if device.type == "cuda" else []
+
+
+def _training_frames(manifest: Manifest, recipe: Recipe) -> pl.DataFrame:
+    """Return the frames trained on, and those that the model was trained on before this run, where they are known."""
+    frames = describe_frames(manifest, manifest.records(Split(recipe.data.train_split)))
+    base = None if recipe.model.checkpoint is None else run_of(recipe.model.checkpoint)
+    earlier = None if base is None else read_run(base).data.training_frames_sha256
+    if base is None or earlier is None:
+        return frames
+    return pl.concat([frames, read_training_frames(base, earlier)])
 
 
 def _split_facts(records: list[FrameRecord]) -> SplitFacts:
