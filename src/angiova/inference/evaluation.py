@@ -29,6 +29,7 @@ def evaluate_model(
     device: str | None = None,
     batch: int = 4,
     allow_leakage: bool = False,
+    base: Path | None = None,
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
 
@@ -40,6 +41,7 @@ def evaluate_model(
         device: where to run; default: the best there is.
         batch: frames predicted together.
         allow_leakage: measure frames that the model was trained on too; the result holds an error finding.
+        base: where the base of an adapter lies now; default: where it lay in training.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -61,7 +63,7 @@ def evaluate_model(
     if leakage is not None and not leakage.is_clean and not allow_leakage:
         remedy = "evaluate on other patients, or add --allow-leakage, which every report then says in red"
         raise DataError(describe(leakage), where=dataset, remedy=remedy)
-    predictions = list(_with_progress(load(model, device), manifest, records, batch))
+    predictions = list(_with_progress(load(model, device, base=base), manifest, records, batch))
     evaluation = evaluate(manifest, Split(split), predictions, leakage)
     write_evaluation(folder, manifest, evaluation, predictions)
     if is_run and out is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from angiova import __version__
-from angiova.data.contact_sheet import write_contact_sheet
+from angiova.data.contact_sheet import SHEET_NAME, write_contact_sheet
 from angiova.data.importers.coco import CocoImporter
 from angiova.data.importers.findings import Findings
 from angiova.data.importers.frames import FrameImporter
@@ -40,7 +40,6 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
 )
 PHRASE_FORMATS: Final = frozenset({"masks", "frames"})
 REPORT_NAME: Final = "import.json"
-SHEET_NAME: Final = "contact_sheet.png"
 
 
 @dataclass(frozen=True, slots=True)
