@@ -214,7 +214,6 @@ def eval_(
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: RUN/evaluation.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
-    base: Base = None,
     from_predictions: Annotated[
         bool, typer.Option("--from-predictions", help="Compute every number again from kept predictions; needs --out.")
     ] = False,
@@ -224,6 +223,7 @@ def eval_(
         typer.Option("--allow-leakage", help="Go on when frames were trained on; every report says so in red."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, with --compare.")] = False,
+    base: Base = None,
 ) -> None:
     """Predict every labelled target of held-out patients and measure the result, or compare measured results."""
     if compare:

@@ -18,18 +18,28 @@ from angiova.evaluation.cases import Answers, Case, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
 from angiova.evaluation.findings import score_findings, split_findings
 from angiova.evaluation.groups import by_calibre, by_name, main_kind, observations
+from angiova.evaluation.leakage import leakage_findings
 from angiova.evaluation.phases import with_phases
-from angiova.evaluation.result import Evaluation, MetricSummary
+from angiova.evaluation.result import Evaluation, LeakageFacts, MetricSummary
 from angiova.evaluation.selection import select_pictures
 from angiova.evaluation.statistics import summarise
-from angiova.evaluation.store import write_evaluation
+from angiova.evaluation.store import EVALUATION_NAME, read_evaluation, write_evaluation
 
 
-def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]) -> Evaluation:
+def evaluate(
+    manifest: Manifest, split: Split, predictions: Iterable[Prediction], leakage: LeakageFacts | None = None
+) -> Evaluation:
     """Measure predictions against every target of one split; frames are read one by one.
 
     A target without a prediction scores 0 and is counted. Predictions for phrases that nobody labelled on their frame
     are counted and not scored, since nobody knows whether they are right.
+
+    Args:
+        manifest: the data set.
+        split: the part to measure on.
+        predictions: the answers.
+        leakage: what the split shares with what the model was trained on, see `angiova.evaluation.leakage`; None where
+            that is not known.
 
     Raises:
         DataError: the split has no targets, a prediction is given twice, or one is not of its frame's size.
@@ -57,6 +67,7 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
         segments=by_name(cases, [case.segment for case in cases]),
         challenge_f1=challenge_f1(cases),
         chance=chance_level(measured.chances),
+        leakage=leakage,
         main_kind=kind,
         patients={} if patients.total is None else by_name(main, [case.patient for case in main]),
         phases=by_name(main, [case.phase for case in main]),
@@ -64,6 +75,7 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
         calibres=by_calibre(cases),
         findings=[
             *score_findings(cases, answers),
+            *leakage_findings(leakage),
             *split_findings(split, patients.total, patients.in_training, independent),
         ],
         pictures=select_pictures(cases),
@@ -74,6 +86,9 @@ def evaluate(manifest: Manifest, split: Split, predictions: Iterable[Prediction]
 def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> Evaluation:
     """Compute everything again from a data set folder and a predictions file, and write it to the folder `out`.
 
+    Whether the model was trained on these frames cannot be seen from masks: it is taken from the evaluation that lies
+    beside the predictions, where that is of the same data set and split.
+
     Raises:
         ConfigError: `split` is not train, val or test.
         DataError: a file is missing or unusable; see also `evaluate`.
@@ -81,9 +96,17 @@ def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> E
     if split not in set(Split):
         raise ConfigError(f"no such split: {split!r}", where="--split", remedy="choose train, val or test")
     manifest, answers = Manifest(dataset), read_predictions(predictions)
-    evaluation = evaluate(manifest, Split(split), answers)
+    evaluation = evaluate(manifest, Split(split), answers, _earlier_leakage(predictions.parent, manifest, Split(split)))
     write_evaluation(out, manifest, evaluation, answers)
     return evaluation
+
+
+def _earlier_leakage(folder: Path, manifest: Manifest, split: Split) -> LeakageFacts | None:
+    if not (folder / EVALUATION_NAME).exists():
+        return None
+    earlier = read_evaluation(folder)
+    is_same = earlier.manifest_sha256 == manifest.sha256() and earlier.split is split
+    return earlier.leakage if is_same else None
 
 
 def challenge_f1(cases: Sequence[Case]) -> MetricSummary | None:

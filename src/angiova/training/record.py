@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import torch
 import transformers
 
@@ -17,8 +18,9 @@ from angiova import __version__
 from angiova.code_version import code_commit as code_commit
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
+from angiova.data.training_frames import describe_frames, read_training_frames, write_training_frames
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts, read_run, run_of
 from angiova.training.config import Recipe
 from angiova.training.loop import FULL_PRECISION_NAME
 from angiova.training.loss_summary import loss_facts as loss_facts
@@ -47,7 +49,7 @@ def machine_facts(device: torch.device) -> dict[str, str | int | float | None]:
 
 
 def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
-    """Return what was trained and validated on."""
+    """Return what was trained and validated on; write what evaluation needs to recognise frames trained on."""
     splits: dict[str, SplitFacts] = {}
     for name in sorted({recipe.data.train_split, recipe.validation.split}):
         splits[name] = _split_facts(list(manifest.records(Split(name))))
@@ -59,6 +61,7 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         importer=manifest.provenance.importer,
         source=manifest.provenance.source,
         licence=manifest.provenance.licence,
+        training_frames_sha256=write_training_frames(recipe.output, _training_frames(manifest, recipe)),
     )
 
 
@@ -114,6 +117,16 @@ def device_memory(device: torch.device) -> list[DeviceMemory]:
 def peak_device_bytes(device: torch.device) -> list[int]:
     """Return the most memory ever allocated on each device of this process; empty on a CPU."""
     return [torch.cuda.max_memory_allocated(device)] if device.type == "cuda" else []
+
+
+def _training_frames(manifest: Manifest, recipe: Recipe) -> pl.DataFrame:
+    """Return the frames trained on, and those that the model was trained on before this run, where they are known."""
+    frames = describe_frames(manifest, manifest.records(Split(recipe.data.train_split)))
+    base = None if recipe.model.checkpoint is None else run_of(recipe.model.checkpoint)
+    earlier = None if base is None else read_run(base).data.training_frames_sha256
+    if base is None or earlier is None:
+        return frames
+    return pl.concat([frames, read_training_frames(base, earlier)])
 
 
 def _split_facts(records: list[FrameRecord]) -> SplitFacts:
