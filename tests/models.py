@@ -12,6 +12,7 @@ from angiova.data import rle
 from angiova.data.manifest import Manifest, Provenance, write_dataset
 from angiova.data.records import FrameRecord, Origin, Split, Target, TargetKind
 from angiova.data.syntax import TREE_PHRASE, segment_phrase
+from angiova.files import sha256_bytes
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.presets import build_nano
 from angiova.model.processing import Sa2VAProcessor
@@ -61,7 +62,7 @@ def _record(folder: Path, index: int, patients: int) -> FrameRecord:
         height=SIDE_PX,
         width=SIDE_PX,
         source="drawn",
-        source_sha256="0" * 64,
+        source_sha256=sha256_bytes(image.tobytes()),
         run=f"r{patient}",
         patient=f"p{patient}",
         targets=targets,

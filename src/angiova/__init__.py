@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `import angiova` and `angiova --help` stay free of torch.
 _PUBLIC = {
+    "compare": "angiova.evaluation.comparing",
     "evaluate": "angiova.evaluation.evaluate",
     "load": "angiova.inference.predictor",
     "segment": "angiova.inference.predictor",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from angiova import __version__
-from angiova.errors import AngiovaError, DataError, ExitCode
+from angiova.errors import AngiovaError, ConfigError, DataError, ExitCode
 
 app = typer.Typer(
     name="angiova",
@@ -209,20 +209,64 @@ def merge(
 
 @app.command("eval")
 def eval_(
-    model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
-    dataset: Dataset,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL DATASET",
+            help="A run or checkpoint folder and a data set; with --from-predictions a predictions file and a data "
+            "set; with --compare two or more run or evaluation folders.",
+            show_default=False,
+        ),
+    ],
     split: Annotated[str, typer.Option(help="Part to evaluate on: train, val or test.")] = "test",
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: RUN/evaluation.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
+    from_predictions: Annotated[
+        bool, typer.Option("--from-predictions", help="Compute every number again from kept predictions; needs --out.")
+    ] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare evaluations of the same frames.")] = False,
+    allow_leakage: Annotated[
+        bool,
+        typer.Option("--allow-leakage", help="Go on when frames were trained on; every report says so in red."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, with --compare.")] = False,
     base: Base = None,
 ) -> None:
-    """Predict every labelled target of held-out patients and measure the result."""
-    from angiova.inference.evaluation import evaluate_model
+    """Predict every labelled target of held-out patients and measure the result, or compare measured results."""
+    if compare:
+        _compare(paths, out, as_json=json)
+        return
+    if len(paths) != 2:
+        raise ConfigError("a model and a data set are needed", where="eval", remedy="angiova eval MODEL DATASET")
     from angiova.report.tables import print_evaluation
 
-    evaluation = evaluate_model(model, dataset, split=split, out=out, device=device, batch=batch, base=base)
+    if from_predictions:
+        if out is None:
+            raise ConfigError("nowhere to write", where="--from-predictions", remedy="say where, with --out")
+        from angiova.evaluation.evaluate import evaluate_files
+
+        raise typer.Exit(print_evaluation(evaluate_files(paths[1], paths[0], split, out)))
+    from angiova.inference.evaluation import evaluate_model
+
+    evaluation = evaluate_model(
+        paths[0], paths[1], split=split, out=out, device=device, batch=batch, base=base, allow_leakage=allow_leakage
+    )
     raise typer.Exit(print_evaluation(evaluation))
+
+
+def _compare(folders: list[Path], out: Path | None, *, as_json: bool) -> None:
+    from angiova.evaluation.comparing import compare, write_comparison
+
+    comparison = compare(folders)
+    if out is not None:
+        write_comparison(out, comparison)
+    if as_json:
+        typer.echo(comparison.model_dump_json(indent=2))
+        return
+    from angiova.report.comparison import print_comparison
+
+    print_comparison(comparison)
 
 
 @app.command()

@@ -5,6 +5,7 @@
       metrics.jsonl              one line a logged step: optimizer_step, samples_seen, lr, each loss, seconds
       recipe.yaml                the recipe, every default written out
       checkpoints/checkpoint-N/  one folder a checkpoint, after N optimizer steps; counts once complete.json is there
+      training_frames.parquet    patient, hashes and thumbnail of every frame trained on, so that tests can be refused
       evaluation/                evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
       tensorboard/               curves for TensorBoard, unless the recipe says no
       nnunet/                    nnU-Net's own folders, for the baseline of that name
@@ -55,7 +56,11 @@ class SplitFacts(_Part):
 
 
 class DataFacts(_Part):
-    """The data set trained on, and where it says it came from."""
+    """The data set trained on, and where it says it came from.
+
+    `training_frames_sha256` is of training_frames.parquet: patient, hashes and thumbnail of every frame trained on,
+    those of the run that this one started from included. None in runs of versions before it.
+    """
 
     folder: str
     manifest_sha256: str
@@ -64,6 +69,7 @@ class DataFacts(_Part):
     importer: str | None = None
     source: str | None = None
     licence: str | None = None
+    training_frames_sha256: str | None = None
 
 
 class Progress(_Part):
@@ -166,6 +172,12 @@ class RunRecord(_Part):
 def write_run(folder: Path, record: RunRecord) -> None:
     """Write `run.json` into `folder`, atomically."""
     write_json(folder / RUN_NAME, record.model_dump())
+
+
+def run_of(model: Path) -> Path | None:
+    """Return the run folder that a run or checkpoint folder belongs to; None where there is none around it."""
+    around = (model, *model.resolve().parents[:2])
+    return next((folder for folder in around if (folder / RUN_NAME).exists()), None)
 
 
 def read_run(folder: Path) -> RunRecord:

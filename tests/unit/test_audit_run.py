@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from angiova.code_version import CHANGED
 from angiova.errors import DataError
 from angiova.files import read_json, sha256_file, write_json
 from angiova.model.adapters import select_trainable
@@ -22,7 +23,6 @@ from angiova.model.presets import build_nano
 from angiova.model.trainable import TrainableSettings
 from angiova.report.audit.auditing import audit
 from angiova.training.config import parse_recipe
-from angiova.training.record import CHANGED
 from runs import CHECKPOINT, make_run
 
 Damage = Callable[[Path], None]
@@ -98,7 +98,10 @@ def trained_on_test(run: Path) -> None:
     record("data", "splits", "train", "frame_ids_sha256", value=listing)(run)
 
 
+LEAKAGE = {"num_training_frames": 200, "num_shared_patients": 0, "num_shared_files": 2, "num_near_duplicates": 0}
+
 DAMAGES: dict[str, tuple[str, Damage]] = {
+    "files of training": ("train-test-overlap", evaluation("leakage", value=LEAKAGE)),
     "samples": ("steps-arithmetic", record("progress", "samples_seen", value=801)),
     "micro-steps": ("steps-arithmetic", record("progress", "micro_steps", value=100)),
     "planned": ("steps-planned", record("data", "splits", "train", "frames", value=100)),
@@ -151,6 +154,17 @@ def test_a_killed_run_is_not_finished_and_nothing_else(whole_run: Path, tmp_path
     record("progress", value={"planned_optimizer_steps": 100})(run)
     record("resources", value={})(run)
     assert codes(run) == ["not-finished"]
+
+
+def test_a_baseline_with_a_trainer_of_its_own_is_not_held_to_the_recipe(whole_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    (run / "metrics.jsonl").unlink()
+    record("losses", value={})(run)
+    record("progress", "samples_seen", value=60)(run)
+    assert set(codes(run)) == {"files-missing", "steps-arithmetic"}
+    record("recipe", "model", value={"baseline": {"method": "frangi"}})(run)
+    assert codes(run) == []
 
 
 def test_memory_beyond_the_device(whole_run: Path, tmp_path: Path) -> None:

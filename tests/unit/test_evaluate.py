@@ -20,8 +20,9 @@ from angiova.data.pixels import read_pixels, write_png
 from angiova.data.records import FrameRecord, Origin, Prediction, Severity, Split, Target, TargetKind
 from angiova.data.rle import Rle
 from angiova.errors import ConfigError, DataError
-from angiova.evaluation.cases import METRICS, Outcome
+from angiova.evaluation.cases import Outcome
 from angiova.evaluation.evaluate import evaluate, evaluate_files
+from angiova.evaluation.metrics import SHARE_METRICS
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import frames_table, read_evaluation, read_frames, write_evaluation
 
@@ -99,7 +100,13 @@ def test_the_table_of_empty_masks(
     assert case.outcome is outcome
     assert (None if case.scores is None else case.scores["dice"]) == score
     if score == 0.0:
-        assert case.scores == dict.fromkeys(METRICS, 0.0)
+        assert case.scores is not None
+        shares = {name: value for name, value in case.scores.items() if name in SHARE_METRICS}
+        assert shares == dict.fromkeys(shares, 0.0)
+        assert {"dice", "cldice", "nsd"} <= shares.keys()
+        diagonal = (SIDE**2 + SIDE**2) ** 0.5
+        assert (case.scores["hd95_px"], case.scores["assd_px"]) == (diagonal, diagonal)
+        assert case.scores.get("b0_error") == (None if outcome is Outcome.UNANSWERED else 1.0)
 
 
 def test_counts_and_means_of_a_small_set_by_hand(tmp_path: Path) -> None:

@@ -75,6 +75,36 @@ def warned(facts: RunFacts) -> RunFacts:
     return replace(facts, record=record)
 
 
+def calibres(facts: RunFacts, thin: float, thick: float) -> RunFacts:
+    """Give the vessel tree a recall of thin and of thick branches."""
+    assert facts.evaluation is not None
+    like = facts.evaluation.kinds["vessel_tree"].metrics["recall"].model_dump(mode="json")
+    for name in ("recall_thin", "recall_thick"):
+        facts = evaluated(facts, *TREE, **{name: like})
+    return means(facts, recall_thin=thin, recall_thick=thick)
+
+
+def shared(facts: RunFacts, files: int) -> RunFacts:
+    found = {"num_training_frames": 200, "num_shared_patients": 0, "num_shared_files": files, "num_near_duplicates": 0}
+    return evaluated(facts, leakage=found)
+
+
+def groups(facts: RunFacts, name: str, **means_by_group: float) -> RunFacts:
+    """Divide the result: each group is the vessel tree with another mean Dice over frames."""
+    assert facts.evaluation is not None
+    for group, mean in means_by_group.items():
+        tree = facts.evaluation.kinds["vessel_tree"].model_dump(mode="json")
+        tree["metrics"]["dice"]["frame"]["mean"] = mean
+        facts = evaluated(facts, name, **{group: tree})
+    return facts
+
+
+def calibrated(facts: RunFacts, error: float) -> RunFacts:
+    bins = [{"low": 0.0, "high": 1.0, "num_pixels": 10, "num_vessel": 4, "mean_probability": 0.5}]
+    found = {"bins": bins, "ece": 0.01, "ece_foreground": error, "num_cases": 8, "num_without": 0}
+    return evaluated(facts, calibration={"vessel_tree": found})
+
+
 CASES: dict[str, tuple[Callable[[RunFacts], RunFacts], set[str], set[str]]] = {
     "simulated": (lambda f: f, {"limit.simulated", "next.real_patients"}, set()),
     "real": (
@@ -112,6 +142,38 @@ CASES: dict[str, tuple[Callable[[RunFacts], RunFacts], set[str], set[str]]] = {
         {"strength.balanced", "limit.too_much"},
     ),
     "balanced": (lambda f: means(f, precision=0.8, recall=0.82), {"strength.balanced"}, {"limit.too_much"}),
+    "thin lost": (
+        lambda f: calibres(f, thin=0.5, thick=0.9),
+        {"limit.thin_lost", "next.sharper"},
+        {"strength.thin_found"},
+    ),
+    "thin found": (lambda f: calibres(f, thin=0.9, thick=0.9), {"strength.thin_found"}, {"limit.thin_lost"}),
+    "thin a little worse": (
+        lambda f: calibres(f, thin=0.83, thick=0.9),
+        set(),
+        {"strength.thin_found", "limit.thin_lost"},
+    ),
+    "shared files": (lambda f: shared(f, 3), {"limit.shared", "next.split_again"}, {"strength.nothing_shared"}),
+    "nothing shared": (lambda f: shared(f, 0), {"strength.nothing_shared"}, {"limit.shared", "next.split_again"}),
+    "pieces": (lambda f: means(f, b0_error=3.0), {"limit.pieces"}, set()),
+    "one piece": (lambda f: means(f, b0_error=0.5), set(), {"limit.pieces"}),
+    "views differ": (
+        lambda f: groups(f, "views", LAO=0.6, RAO=0.8),
+        {"limit.uneven_views", "next.more_views"},
+        {"limit.uneven_phases"},
+    ),
+    "views alike": (lambda f: groups(f, "views", LAO=0.75, RAO=0.8), set(), {"limit.uneven_views"}),
+    "phases differ": (
+        lambda f: groups(f, "phases", filling=0.5, full=0.8),
+        {"limit.uneven_phases", "next.more_phases"},
+        {"limit.uneven_views"},
+    ),
+    "uncalibrated": (
+        lambda f: calibrated(f, 0.2),
+        {"limit.uncalibrated", "next.choose_threshold"},
+        {"strength.calibrated"},
+    ),
+    "calibrated": (lambda f: calibrated(f, 0.02), {"strength.calibrated"}, {"limit.uncalibrated"}),
     "missed": (
         lambda f: evaluated(f, "kinds", "vessel_tree", num_missed=3),
         {"limit.missed", "next.raise_presence"},
@@ -179,6 +241,13 @@ def test_each_rule_speaks_where_its_figure_does(name: str, facts: RunFacts) -> N
     found = codes(change(facts))
     assert expected <= found
     assert not excluded & found
+
+
+def test_a_phase_without_any_vessel_is_not_compared_with_the_others(facts: RunFacts) -> None:
+    divided = groups(facts, "phases", none=0.0, full=0.8)
+    empty = evaluated(divided, "phases", "none", num_targets=2, num_false=1, num_absent=1)
+    assert "limit.uneven_phases" in codes(divided)
+    assert "limit.uneven_phases" not in codes(empty)
 
 
 def test_statements_print_the_figures_that_made_them(facts: RunFacts) -> None:

@@ -16,6 +16,7 @@ import pytest
 from angiova.data.records import Split
 from angiova.errors import ConfigError, DataError
 from angiova.evaluation.evaluate import evaluate
+from angiova.evaluation.metrics import DEFINITIONS
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import read_evaluation
 from angiova.files import read_json, write_json
@@ -353,6 +354,12 @@ def test_both_languages_say_the_same_things() -> None:
         assert chinese, key
         assert english or key.startswith("definition."), key
         assert not english or fields(english) == fields(chinese), key
+
+
+def test_every_definition_of_an_evaluation_is_there_in_chinese() -> None:
+    for name, english in DEFINITIONS.items():
+        chinese = in_language(say_if_known(f"definition.{name}", english), "zh")
+        assert chinese != english, name
 
 
 def test_metrics_of_a_killed_run_are_read_and_damaged_ones_refused(tmp_path: Path) -> None:

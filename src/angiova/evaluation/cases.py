@@ -1,46 +1,24 @@
-"""One case is one thing asked on one frame; here it gets its scores, empty masks included.
-
-| target  | answer          | outcome    | scores                            |
-|---------|-----------------|------------|-----------------------------------|
-| present | not empty       | compared   | as measured                       |
-| present | empty or none   | missed     | every metric 0                    |
-| absent  | not empty       | false      | every metric 0                    |
-| absent  | empty           | absent     | none: counted, and in no mean     |
-| absent  | none            | unanswered | every metric 0                    |
-
-*None* means that the predictions hold no row for the case. A mean that skips missed vessels rewards a model that finds
-fewer of them, which is what NaN and `nanmean` do in the usual libraries.
-"""
+"""One case is one thing asked on one frame; here it gets its scores, empty masks included (see `scores`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
+from dataclasses import dataclass, field
 
 from angiova.data import rle
 from angiova.data.records import FrameRecord, Origin, Prediction, Target, TargetKind
 from angiova.data.rle import BoolMask, Rle
 from angiova.errors import DataError
-from angiova.evaluation import overlap
+from angiova.evaluation.branches import BranchCounts, CalibreClass
+from angiova.evaluation.metrics import METRICS
 from angiova.evaluation.overlap import Counts
-from angiova.evaluation.topology import cldice
+from angiova.evaluation.scores import Outcome, score_masks
+from angiova.evaluation.views import view_of
 
 Answers = Mapping[tuple[str, str], Prediction]
 """Predictions by frame_id and phrase."""
 
-METRICS: Final = ("dice", "iou", "precision", "recall", "specificity", "accuracy", "cldice")
-
-
-class Outcome(StrEnum):
-    """What became of a case; see the table above."""
-
-    COMPARED = "compared"
-    MISSED = "missed"
-    FALSE = "false"
-    ABSENT = "absent"
-    UNANSWERED = "unanswered"
+__all__ = ["METRICS", "Answers", "Case", "Outcome", "merged_targets", "score_frame", "score_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +39,10 @@ class Case:
         answered: whether the predictions hold an answer at all.
         presence: the model's probability that the thing is there; None without an answer.
         counts: confusion counts in pixels.
-        scores: each of METRICS, between 0 and 1; None for a case that is absent from target and answer alike.
+        scores: each of METRICS that the case can have; None for a case that is absent from target and answer alike.
+        branches: the target's branches by calibre class, and how far the answer covers them.
+        view: where the C-arm stood, see `angiova.evaluation.views`; None where the angles are unknown.
+        phase: of the contrast in the run, see `angiova.evaluation.phases`; None where it cannot be told.
     """
 
     frame_id: str
@@ -78,6 +59,9 @@ class Case:
     presence: float | None
     counts: Counts
     scores: Mapping[str, float] | None
+    branches: Mapping[CalibreClass, BranchCounts] = field(default_factory=dict)
+    view: str | None = None
+    phase: str | None = None
 
     @property
     def is_identical(self) -> bool:
@@ -113,8 +97,7 @@ def score_target(record: FrameRecord, target: Target, answer: Prediction | None)
         DataError: the answer is not of the frame's size.
     """
     target_HW, answer_HW = rle.decode(target.mask), _answer_mask(record, answer)
-    counts = overlap.confusion(target_HW, answer_HW)
-    outcome = outcome_of(counts, answered=answer is not None)
+    found = score_masks(target_HW, answer_HW, answered=answer is not None, spacing_mm=record.spacing_mm)
     return Case(
         frame_id=record.frame_id,
         run=record.run,
@@ -125,38 +108,14 @@ def score_target(record: FrameRecord, target: Target, answer: Prediction | None)
         segment=target.segment,
         observer=target.observer,
         origin=target.origin,
-        outcome=outcome,
+        outcome=found.outcome,
         answered=answer is not None,
         presence=None if answer is None else answer.presence,
-        counts=counts,
-        scores=scores_of(outcome, counts, target_HW, answer_HW),
+        counts=found.counts,
+        scores=found.values,
+        branches=found.branches,
+        view=None if record.angles_deg is None else view_of(*record.angles_deg),
     )
-
-
-def outcome_of(counts: Counts, *, answered: bool) -> Outcome:
-    """Return the outcome of a case by the table at the top of this module."""
-    if counts.tp + counts.fn:
-        return Outcome.COMPARED if counts.tp + counts.fp else Outcome.MISSED
-    if counts.fp:
-        return Outcome.FALSE
-    return Outcome.ABSENT if answered else Outcome.UNANSWERED
-
-
-def scores_of(outcome: Outcome, counts: Counts, target_HW: BoolMask, answer_HW: BoolMask) -> dict[str, float] | None:
-    """Return each of METRICS by the table at the top of this module; masks are (H, W)."""
-    if outcome is Outcome.ABSENT:
-        return None
-    if outcome is not Outcome.COMPARED:
-        return dict.fromkeys(METRICS, 0.0)
-    return {
-        "dice": overlap.dice(counts),
-        "iou": overlap.iou(counts),
-        "precision": overlap.precision(counts),
-        "recall": overlap.recall(counts),
-        "specificity": overlap.specificity(counts),
-        "accuracy": overlap.accuracy(counts),
-        "cldice": cldice(target_HW, answer_HW),
-    }
 
 
 def _united(targets: list[Target]) -> Target:

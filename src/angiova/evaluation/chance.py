@@ -18,7 +18,7 @@ from angiova.data.records import FrameRecord, Target
 from angiova.data.rle import Rle
 from angiova.evaluation.cases import Answers, merged_targets
 from angiova.evaluation.result import ChanceLevel
-from angiova.evaluation.statistics import Observation, patient_means, t_interval
+from angiova.evaluation.statistics import Observation, mean_interval, patient_means
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def chance_of_frame(record: FrameRecord, answers: Answers) -> FrameChance | None
 def chance_level(frames: Sequence[FrameChance]) -> ChanceLevel | None:
     """Summarise the margin over patients, or over frames where a frame has no patient; None without frames.
 
-    `asked`, `chance` and `margin` are means over the same unit as the interval, Student's t (see `t_interval`).
+    `asked`, `chance` and `margin` are means over the same unit as the interval, see `mean_interval`.
     """
     if not frames:
         return None
@@ -83,7 +83,7 @@ def chance_level(frames: Sequence[FrameChance]) -> ChanceLevel | None:
         chance=fmean(chance),
         margin=fmean(margins),
         unit="frame" if any(frame.patient is None for frame in frames) else "patient",
-        interval=t_interval(margins),
+        interval=mean_interval(margins),
         chance_by_segment=_segment_means(frames),
     )
 

@@ -14,17 +14,24 @@ from angiova.data.manifest import Manifest
 from angiova.data.predictions import read_predictions
 from angiova.data.records import Prediction, Split
 from angiova.errors import ConfigError, DataError
-from angiova.evaluation.cases import METRICS, Answers, Case, Outcome, merged_targets, score_frame
+from angiova.evaluation.cases import Answers, Case, merged_targets, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
 from angiova.evaluation.findings import scope_findings, score_findings, split_findings
-from angiova.evaluation.result import Evaluation, GroupSummary, MetricSummary
+from angiova.evaluation.groups import by_calibre, by_name, main_kind, observations
+from angiova.evaluation.leakage import leakage_findings
+from angiova.evaluation.phases import with_phases
+from angiova.evaluation.result import Evaluation, LeakageFacts, MetricSummary
 from angiova.evaluation.selection import select_pictures
-from angiova.evaluation.statistics import Observation, summarise
-from angiova.evaluation.store import write_evaluation
+from angiova.evaluation.statistics import summarise
+from angiova.evaluation.store import EVALUATION_NAME, read_evaluation, write_evaluation
 
 
 def evaluate(
-    manifest: Manifest, split: Split, predictions: Iterable[Prediction], phrases: tuple[str, ...] | None = None
+    manifest: Manifest,
+    split: Split,
+    predictions: Iterable[Prediction],
+    phrases: tuple[str, ...] | None = None,
+    leakage: LeakageFacts | None = None,
 ) -> Evaluation:
     """Measure predictions against every target of one split; frames are read one by one.
 
@@ -34,12 +41,21 @@ def evaluate(
     A target without a prediction scores 0 and is counted. Predictions for phrases that nobody labelled on their frame
     are counted and not scored, since nobody knows whether they are right.
 
+    Args:
+        manifest: the data set.
+        split: the part to measure on.
+        predictions: the answers.
+        leakage: what the split shares with what the model was trained on, see `angiova.evaluation.leakage`; None where
+            that is not known.
+
     Raises:
         DataError: the split has no targets, a prediction is given twice, or one is not of its frame's size.
     """
     answers = _answers_by_target(predictions)
     measured = _measure(manifest, split, answers, phrases)
-    cases, patients = measured.cases, _Patients.of(manifest, split)
+    cases, patients = with_phases(measured.cases), _Patients.of(manifest, split)
+    kind = main_kind(cases)
+    main = [case for case in cases if case.kind is kind]
     independent = manifest.provenance.frames_are_independent
     return Evaluation(
         angiova_version=__version__,
@@ -54,14 +70,22 @@ def evaluate(
         origins=dict(Counter(case.origin.value for case in cases)),
         num_missing_predictions=sum(not case.answered for case in cases),
         num_unasked_predictions=len(answers.keys() - {(case.frame_id, case.phrase) for case in cases}),
-        kinds=_by(cases, [case.kind.value for case in cases]),
-        phrases=_by(cases, [case.phrase for case in cases]),
-        segments=_by(cases, [case.segment for case in cases]),
+        kinds=by_name(cases, [case.kind.value for case in cases]),
+        phrases=by_name(cases, [case.phrase for case in cases]),
+        segments=by_name(cases, [case.segment for case in cases]),
         challenge_f1=challenge_f1(cases),
         chance=chance_level(measured.chances),
+        phrases_known=phrases,
+        leakage=leakage,
+        main_kind=kind,
+        patients={} if patients.total is None else by_name(main, [case.patient for case in main]),
+        phases=by_name(main, [case.phase for case in main]),
+        views=by_name(main, [case.view for case in main]),
+        calibres=by_calibre(cases),
         findings=[
             *score_findings(cases, answers),
             *scope_findings(phrases, measured.num_left_out),
+            *leakage_findings(leakage),
             *split_findings(split, patients.total, patients.in_training, independent),
         ],
         pictures=select_pictures(cases),
@@ -72,6 +96,9 @@ def evaluate(
 def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> Evaluation:
     """Compute everything again from a data set folder and a predictions file, and write it to the folder `out`.
 
+    Whether the model was trained on these frames cannot be seen from masks: it is taken from the evaluation that lies
+    beside the predictions, where that is of the same data set and split.
+
     Raises:
         ConfigError: `split` is not train, val or test.
         DataError: a file is missing or unusable; see also `evaluate`.
@@ -79,9 +106,20 @@ def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> E
     if split not in set(Split):
         raise ConfigError(f"no such split: {split!r}", where="--split", remedy="choose train, val or test")
     manifest, answers = Manifest(dataset), read_predictions(predictions)
-    evaluation = evaluate(manifest, Split(split), answers)
+    earlier = _earlier(predictions.parent, manifest, Split(split))
+    known, leakage = (None, None) if earlier is None else (earlier.phrases_known, earlier.leakage)
+    evaluation = evaluate(manifest, Split(split), answers, known, leakage)
     write_evaluation(out, manifest, evaluation, answers)
     return evaluation
+
+
+def _earlier(folder: Path, manifest: Manifest, split: Split) -> Evaluation | None:
+    """Return what was said beside the predictions about the model that made them, if it was about the same frames."""
+    if not (folder / EVALUATION_NAME).exists():
+        return None
+    earlier = read_evaluation(folder)
+    is_same = earlier.manifest_sha256 == manifest.sha256() and earlier.split is split
+    return earlier if is_same else None
 
 
 def challenge_f1(cases: Sequence[Case]) -> MetricSummary | None:
@@ -97,26 +135,8 @@ def challenge_f1(cases: Sequence[Case]) -> MetricSummary | None:
     Source: https://arcade.grand-challenge.org/tasks/ ("F1 score will be calculated for each image, and final F1 score
     of a participant is the average of F1 Scores of all images"); Popov et al., Scientific Data 11:20 (2024).
     """
-    observations = _observations([case for case in cases if case.segment is not None], "dice")
-    return summarise(observations) if observations else None
-
-
-def summarise_group(cases: Sequence[Case]) -> GroupSummary:
-    """Return counts and the summary of every metric for one or more cases."""
-    scored = [case for case in cases if case.scores is not None]
-    outcomes = Counter(case.outcome for case in cases)
-    patients = {case.patient for case in scored}
-    return GroupSummary(
-        num_targets=len(cases),
-        num_scored=len(scored),
-        num_missed=outcomes[Outcome.MISSED],
-        num_false=outcomes[Outcome.FALSE],
-        num_absent=outcomes[Outcome.ABSENT],
-        num_unanswered=sum(not case.answered for case in cases),
-        num_frames=len({case.frame_id for case in scored}),
-        num_patients=None if None in patients else len(patients),
-        metrics={metric: summarise(_observations(scored, metric)) for metric in METRICS} if scored else {},
-    )
+    found = observations([case for case in cases if case.segment is not None], "dice")
+    return summarise(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,26 +186,3 @@ def _answers_by_target(predictions: Iterable[Prediction]) -> Answers:
             raise DataError("two predictions for one phrase", where=": ".join(key), remedy="predict into a new folder")
         answers[key] = prediction
     return answers
-
-
-def _by(cases: Sequence[Case], names: Sequence[str | None]) -> dict[str, GroupSummary]:
-    """Summarise groups of cases of the same name, in order of the names; None belongs to no group."""
-    groups: dict[str, list[Case]] = {}
-    for case, name in zip(cases, names, strict=True):
-        if name is not None:
-            groups.setdefault(name, []).append(case)
-    return {name: summarise_group(groups[name]) for name in sorted(groups, key=_natural)}
-
-
-def _natural(name: str) -> tuple[int, str]:
-    """Sort SYNTAX numbers as 2 < 10 < 10a, and other names by the alphabet."""
-    digits = name[:2] if name[:2].isdigit() else name[:1]
-    return (int(digits) if digits.isdigit() else 0, name)
-
-
-def _observations(cases: Sequence[Case], metric: str) -> list[Observation]:
-    return [
-        Observation(case.frame_id, case.run, case.patient, case.scores[metric])
-        for case in cases
-        if case.scores is not None
-    ]

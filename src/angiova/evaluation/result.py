@@ -6,26 +6,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from angiova.data.records import Finding, Severity, Split
+from angiova.data.records import Finding, Severity, Split, TargetKind
+from angiova.evaluation.boundary import TOLERANCE_MM, TOLERANCE_PX
+from angiova.evaluation.branches import CalibreClass
 from angiova.evaluation.cases import Case
+from angiova.evaluation.metrics import ALL_METRICS, DEFINITIONS, Better, Unit
 
-FORMAT: Final = "angiova-evaluation/1"
-
-DEFINITIONS: Final = {
-    "dice": "2 TP / (2 TP + FP + FN) over all pixels of the image; also called F1",
-    "iou": "TP / (TP + FP + FN)",
-    "precision": "TP / (TP + FP)",
-    "recall": "TP / (TP + FN)",
-    "specificity": "TN / (TN + FP)",
-    "accuracy": "(TP + TN) / all pixels",
-    "cldice": "harmonic mean of the shares of each hard skeleton inside the other mask (Shit et al., CVPR 2021)",
-    "empty": "absent from target and answer: in no mean, counted; missed, false or unanswered: every metric 0",
-    "frame": "targets of a frame are averaged, then mean and sample standard deviation over frames",
-    "patient": "frames averaged in a run, runs in a patient; mean, sample standard deviation and 95 % interval by "
-    "Student's t over patients, not clipped to 0..1",
-    "challenge_f1": "Dice of every named segment asked, averaged in each image, then over images",
-    "chance": "Dice of a named segment's target with the answers for the other segments present in the same frame",
-}
+FORMAT: Final = "angiova-evaluation/2"
 
 
 class _Part(BaseModel):
@@ -41,10 +28,15 @@ class Spread(_Part):
 
 
 class Interval(Spread):
-    """A spread with its 95 % confidence interval of the mean; None below two values."""
+    """A spread with its 95 % confidence interval of the mean; None below two values.
+
+    Attributes:
+        method: how the interval was made: Student's t, or the BCa bootstrap; None where there is none.
+    """
 
     low: float | None
     high: float | None
+    method: Literal["t", "bca"] | None = None
 
 
 class MetricSummary(_Part):
@@ -78,6 +70,90 @@ class GroupSummary(_Part):
     num_frames: int
     num_patients: int | None
     metrics: dict[str, MetricSummary]
+
+
+class CalibreSummary(_Part):
+    """Branches of one calibre class, over all targets of one kind.
+
+    Attributes:
+        num_branches: branches of the targets.
+        num_found: of how many at least half of the centreline was found.
+        length_px: pixels of their centrelines.
+        covered_px: of these, how many were found.
+        recall: share of the centreline found in each target, averaged as every metric is.
+    """
+
+    num_branches: int
+    num_found: int
+    length_px: int
+    covered_px: int
+    recall: MetricSummary
+
+
+class ReliabilityBin(_Part):
+    """Pixels to which the model gave a probability from `low` to below `high`.
+
+    Attributes:
+        num_pixels: how many.
+        num_vessel: how many of them are foreground in the target.
+        mean_probability: what the model said of them, on average; None without pixels.
+    """
+
+    low: float
+    high: float
+    num_pixels: int
+    num_vessel: int
+    mean_probability: float | None
+
+
+class Calibration(_Part):
+    """How far the model's probabilities can be taken at their word.
+
+    Attributes:
+        bins: the reliability curve, in order.
+        ece: expected calibration error over all pixels; small wherever most of the image is plain background.
+        ece_foreground: the same over pixels of probability 0.1 and more; None without any.
+        num_cases: answers whose probabilities were kept.
+        num_without: answers without probabilities (none kept, or judged absent); in no bin.
+    """
+
+    bins: list[ReliabilityBin]
+    ece: float
+    ece_foreground: float | None
+    num_cases: int
+    num_without: int
+
+
+class LeakageFacts(_Part):
+    """What the evaluated frames share with those that the model was trained on.
+
+    Attributes:
+        num_training_frames: frames compared with.
+        num_shared_patients: patients in both.
+        num_shared_files: evaluated frames whose source file or whose very pixels were trained on.
+        num_near_duplicates: other evaluated frames that show nearly the same as one trained on.
+    """
+
+    num_training_frames: int
+    num_shared_patients: int
+    num_shared_files: int
+    num_near_duplicates: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is shared."""
+        return not (self.num_shared_patients or self.num_shared_files or self.num_near_duplicates)
+
+
+class MetricFacts(_Part):
+    """What a metric counts and which way is better."""
+
+    unit: Unit
+    better: Better
+
+
+def _metric_facts() -> dict[str, MetricFacts]:
+    return {metric.name: MetricFacts(unit=metric.unit, better=metric.better) for metric in ALL_METRICS}
 
 
 class ChanceLevel(_Part):
@@ -137,11 +213,23 @@ class Evaluation(_Part):
         segments: by SYNTAX number.
         challenge_f1: the ARCADE challenge's figure, see `angiova.evaluation.evaluate.challenge_f1`.
         chance: None where no frame has two named segments.
+        main_kind: the vessel tree, or else the first kind with scores: what `patients`, `phases` and `views` are of,
+            since a mean over trees and segments together would say nothing.
+        patients: by patient; empty where any frame has none.
+        phases: by phase of the contrast; empty where no run is labelled densely enough to tell.
+        views: by position of the C-arm; empty where no frame states its angles.
+        calibres: by kind and calibre class, for kinds with centrelines.
+        calibration: by kind, where the predictions kept probabilities.
+        phrases_known: what the model can be asked for at all; None for one that can be asked for anything.
+        leakage: None where nobody knows what the model was trained on.
+        tolerance_px: of nsd.
+        tolerance_mm: of nsd_mm.
+        metric_facts: unit and direction of every metric.
         definitions: of every metric and rule, in words.
         cases: every case; written to frames.csv, not to evaluation.json.
     """
 
-    format: Literal["angiova-evaluation/1"] = FORMAT
+    format: Literal["angiova-evaluation/2"] = FORMAT
     angiova_version: str
     dataset: str
     manifest_sha256: str
@@ -159,6 +247,17 @@ class Evaluation(_Part):
     segments: dict[str, GroupSummary]
     challenge_f1: MetricSummary | None
     chance: ChanceLevel | None
+    main_kind: TargetKind | None = None
+    patients: dict[str, GroupSummary] = Field(default_factory=dict)
+    phases: dict[str, GroupSummary] = Field(default_factory=dict)
+    views: dict[str, GroupSummary] = Field(default_factory=dict)
+    calibres: dict[TargetKind, dict[CalibreClass, CalibreSummary]] = Field(default_factory=dict)
+    calibration: dict[TargetKind, Calibration] = Field(default_factory=dict)
+    phrases_known: tuple[str, ...] | None = None
+    leakage: LeakageFacts | None = None
+    tolerance_px: float = TOLERANCE_PX
+    tolerance_mm: float = TOLERANCE_MM
+    metric_facts: dict[str, MetricFacts] = Field(default_factory=_metric_facts)
     findings: list[Finding]
     pictures: list[Picture]
     definitions: dict[str, str] = Field(default_factory=lambda: dict(DEFINITIONS))

@@ -23,7 +23,10 @@ FRAMES_NAME: Final = "frames.csv"
 PREDICTIONS_NAME: Final = "predictions.parquet"
 COMPARISONS_DIR: Final = "comparisons"
 
-_TEXTS: Final = ("frame_id", "patient", "run", "kind", "phrase", "segment", "observer", "origin", "outcome")
+_TEXTS: Final = (
+    *("frame_id", "patient", "run", "kind", "phrase", "segment", "observer", "origin", "outcome"),
+    *("view", "phase"),
+)
 FRAMES_SCHEMA: Final = pl.Schema(
     [
         *((name, pl.String()) for name in _TEXTS),
@@ -97,6 +100,8 @@ def _row(case: Case) -> dict[str, object]:
         "observer": case.observer,
         "origin": case.origin.value,
         "outcome": case.outcome.value,
+        "view": case.view,
+        "phase": case.phase,
         "frame": case.frame,
         "answered": case.answered,
         "missed": case.outcome is Outcome.MISSED,
@@ -106,5 +111,5 @@ def _row(case: Case) -> dict[str, object]:
         "fp": case.counts.fp,
         "fn": case.counts.fn,
         "tn": case.counts.tn,
-        **(case.scores or dict.fromkeys(METRICS)),
+        **(dict.fromkeys(METRICS) | dict(case.scores or {})),
     }

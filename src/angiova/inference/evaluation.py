@@ -10,13 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Prediction, Split
+from angiova.data.training_frames import describe_frames, read_training_frames
 from angiova.errors import ConfigError, DataError, ModelError
 from angiova.evaluation.evaluate import evaluate
-from angiova.evaluation.result import Evaluation
+from angiova.evaluation.leakage import describe, find_leakage
+from angiova.evaluation.result import Evaluation, LeakageFacts
 from angiova.evaluation.store import write_evaluation
 from angiova.inference.answers import Answerer
 from angiova.inference.predictor import load
-from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
+from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, run_of, write_run
 
 
 def evaluate_model(
@@ -27,6 +29,7 @@ def evaluate_model(
     out: Path | None = None,
     device: str | None = None,
     batch: int = 4,
+    allow_leakage: bool = False,
     base: Path | None = None,
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
@@ -40,11 +43,12 @@ def evaluate_model(
         out: folder to write; default: RUN/evaluation when `model` is a run.
         device: where to run; default: the best there is.
         batch: frames predicted together.
+        allow_leakage: measure frames that the model was trained on too; the result holds an error finding.
         base: where the base of an adapter lies now; default: where it lay in training.
 
     Raises:
         ConfigError: an option cannot be used.
-        DataError: the split has no labelled frame.
+        DataError: the split has no labelled frame, or shares something with what the model was trained on.
     """
     if split not in list(Split):
         raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
@@ -61,14 +65,33 @@ def evaluate_model(
         raise DataError(
             f"no labelled frame{what} in split {split!r}", where=dataset, remedy="run `angiova split` first"
         )
+    leakage = _leakage(model, manifest, Split(split), records)
+    if leakage is not None and not leakage.is_clean and not allow_leakage:
+        remedy = "evaluate on other patients, or add --allow-leakage, which every report then says in red"
+        raise DataError(describe(leakage), where=dataset, remedy=remedy)
     predictions = list(_with_progress(predictor, manifest, records, batch))
-    evaluation = evaluate(manifest, Split(split), predictions, predictor.phrases)
+    evaluation = evaluate(manifest, Split(split), predictions, predictor.phrases, leakage)
     write_evaluation(folder, manifest, evaluation, predictions)
     if is_run and out is None:
         record = read_run(model)
         record.evaluations = [EVALUATION_DIR]
         write_run(model, record)
     return evaluation
+
+
+def _leakage(model: Path, manifest: Manifest, split: Split, records: list[FrameRecord]) -> LeakageFacts | None:
+    """Return what the records share with the training frames; None where these are not known.
+
+    The train split of the very data set trained on is left out: it is asked for by name, and a finding says what it is.
+    """
+    run = run_of(model)
+    data = None if run is None else read_run(run).data
+    if run is None or data is None or data.training_frames_sha256 is None:
+        return None
+    if split is Split.TRAIN and data.manifest_sha256 == manifest.sha256():
+        return None
+    trained = read_training_frames(run, data.training_frames_sha256)
+    return find_leakage(trained, describe_frames(manifest, records))
 
 
 def _with_progress(

@@ -57,10 +57,18 @@ def template_text(name: str) -> str:
 
 def _both(label: Label) -> Markup:
     """Return a label in both languages, of which the style shows one; once where they are the same."""
-    english, chinese = (in_language(label, language) for language in LANGUAGES)
+    if isinstance(label, str):
+        return escape(label)
+    english, chinese = (_with_code(in_language(label, language)) for language in LANGUAGES)
     if english == chinese:
-        return escape(english)
+        return english
     return Markup('<span lang="en">{}</span><span lang="zh">{}</span>').format(english, chinese)
+
+
+def _with_code(sentence: str) -> Markup:
+    """Return a sentence escaped, with what stands between backticks set as code."""
+    parts = (Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(sentence.split("`")))
+    return Markup("").join(parts) if sentence.count("`") % 2 == 0 else escape(sentence)
 
 
 def _cell_class(table: Table, column: int, cell: Cell) -> str:

@@ -19,10 +19,13 @@ Rule = Callable[[RunFacts], Iterator[Statement]]
 
 RULES: Final[tuple[Rule, ...]] = (
     rules_result.patients,
+    rules_result.leakage,
     rules_result.certainty,
     rules_result.centreline,
     rules_result.balance,
+    rules_result.pieces,
     rules_result.thin_vessels,
+    rules_result.divisions,
     rules_result.missed,
     rules_result.names,
     rules_result.calibration,

@@ -32,6 +32,7 @@ from angiova.report.headline import notices
 from angiova.report.judgement import statements
 from angiova.report.markdown import markdown_escaped
 from angiova.report.results import kind_table, main_kind, segment_table
+from angiova.report.subgroups import group_tables
 from angiova.report.text import Text, in_language
 from angiova.run_record import RUN_NAME
 
@@ -116,7 +117,7 @@ def _values(facts: RunFacts) -> dict[str, Any]:
     record, evaluation = facts.record, _evaluated(facts)
     found, whole = statements(facts), whole_model(record)
     kinds = [kind_table(k.value, evaluation.kinds[k.value]) for k in TargetKind if k.value in evaluation.kinds]
-    subgroups = [segment_table(evaluation)] if evaluation.segments else []
+    subgroups = [*([segment_table(evaluation)] if evaluation.segments else []), *group_tables(evaluation)]
     sizes = batch_sizes(record)
     return {
         "name": facts.name,

@@ -20,6 +20,7 @@ from angiova.report.html import render_html
 from angiova.report.losses import loss_section
 from angiova.report.markdown import PICTURES_DIR, render_markdown
 from angiova.report.pictures import picture_section
+from angiova.report.subgroups import subgroup_blocks
 from angiova.report.text import checked_language
 from angiova.report.training_data import data_section
 from angiova.report.wording import say
@@ -45,7 +46,7 @@ def write_report(run: Path, language: str = "en") -> list[Path]:
     """
     checked_language(language)
     facts = read_facts(run)
-    document = compose(facts, list_files(run), audit_run(run).findings)
+    document = compose(facts, list_files(run), audit_run(run, weights=False).findings)
     write_text(run / HTML_NAME, render_html(document, language))
     pictures = [
         _write_picture(run / PICTURES_DIR, block, language)
@@ -71,7 +72,7 @@ def compose(facts: RunFacts, files: list[ListedFile], audited: Sequence[AuditFin
         data_section(facts),
         course_section(facts),
         loss_section(facts),
-        results.evaluation_section(facts),
+        results.evaluation_section(facts, subgroup_blocks),
         picture_section(facts),
         results.distribution_section(facts),
         judgement.judgement_section(facts),

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 
 from angiova.data.records import TargetKind
 from angiova.data.syntax import SEGMENT_NAMES
-from angiova.evaluation.cases import METRICS
+from angiova.evaluation.metrics import SHARE_METRICS, Unit
 from angiova.evaluation.result import Evaluation, GroupSummary, MetricSummary
 from angiova.report import formats
 from angiova.report.charts.bars import Row, histogram_chart, interval_chart
 from angiova.report.content import Block, Cell, Chart, Notice, Paragraph, Section, Source, Table, Value
 from angiova.report.facts import RunFacts
 from angiova.report.text import Label, Text, capitalised
-from angiova.report.values import EVALUATION_FILE, FRAMES_FILE, interval_of, of_cases, of_evaluation, spread_of
+from angiova.report.values import EVALUATION_FILE, FRAMES_FILE, interval_of, of_evaluation, spread_of
 from angiova.report.wording import say, say_if_known
 
-SHARES = METRICS
 
-
-def evaluation_section(facts: RunFacts) -> Section:
-    """Return every metric with its interval, by kind, segment, phrase and patient."""
+def evaluation_section(facts: RunFacts, subgroups: Callable[[Evaluation], Iterator[Block]]) -> Section:
+    """Return every metric with its interval, by kind, segment and phrase, and then the `subgroups`."""
     evaluation, title = facts.evaluation, say("results.title")
     if evaluation is None:
         return Section("evaluation", title, (Notice("warning", say("results.none")),))
     blocks: list[Block] = [Paragraph(say("results.how"), (Source(EVALUATION_FILE, "definitions"),))]
     for kind in TargetKind:
         if kind in evaluation.kinds:
-            blocks += _kind(kind.value, evaluation.kinds[kind.value])
+            blocks += _kind(kind.value, evaluation)
     if evaluation.segments:
         blocks += _segments(evaluation)
     if len(evaluation.phrases) > len(evaluation.kinds) and not evaluation.segments:
         blocks.append(phrase_table(evaluation))
-    if facts.frames is not None:
-        blocks += _patients(facts.frames, main_kind(evaluation))
+    blocks += subgroups(evaluation)
     return Section("evaluation", title, tuple(blocks))
 
 
@@ -84,10 +81,27 @@ def segment_table(evaluation: Evaluation) -> Table:
 
 def phrase_table(evaluation: Evaluation) -> Table:
     """Return Dice by the phrase that was asked."""
+    groups: dict[Label, tuple[str, GroupSummary]] = {
+        phrase: (f"phrases.{phrase}", group) for phrase, group in evaluation.phrases.items()
+    }
+    return group_table(say("phrases.phrase"), groups, say("phrases.caption"))
+
+
+def group_table(
+    name: Text, groups: Mapping[Label, tuple[str, GroupSummary]], caption: Text, *, folded: bool = False
+) -> Table:
+    """Return one row a group: counts, Dice and clDice.
+
+    Args:
+        name: heading of the first column.
+        groups: by label, the field of evaluation.json and the group.
+        caption: of the table.
+        folded: shown closed.
+    """
     names = ("targets", "missed", "false", "absent", "dice_patient", "dice_frame", "cldice")
-    header = (say("phrases.phrase"), *(say(f"segments.{name}") for name in names))
-    rows = tuple(_group_row(phrase, group, f"phrases.{phrase}") for phrase, group in evaluation.phrases.items())
-    return Table(header, rows, say("phrases.caption"))
+    header = (name, *(say(f"segments.{column}") for column in names))
+    rows = tuple(_group_row(label, group, field) for label, (field, group) in groups.items())
+    return Table(header, rows, caption, folded=folded)
 
 
 def main_kind(evaluation: Evaluation) -> str | None:
@@ -117,10 +131,12 @@ def chance_sentences(evaluation: Evaluation) -> Iterator[Text]:
         yield say("headline.nomargin")
 
 
-def _kind(kind: str, group: GroupSummary) -> Iterator[Block]:
+def _kind(kind: str, evaluation: Evaluation) -> Iterator[Block]:
     """Yield the table of a kind, and its shares drawn with their intervals."""
+    group = evaluation.kinds[kind]
     yield kind_table(kind, group)
-    rows = [_interval_row(name, metric) for name, metric in group.metrics.items() if name in SHARES]
+    shares = {name for name, facts in evaluation.metric_facts.items() if facts.unit is Unit.SHARE}
+    rows = [_interval_row(name, metric) for name, metric in group.metrics.items() if name in shares]
     if rows:
         name = capitalised(say(f"kind.{kind}"))
         drawing = interval_chart(rows, say("results.axis"), say("results.chart", kind=name), limits=(0.0, 1.0))
@@ -211,34 +227,10 @@ def _segment_row(evaluation: Evaluation, number: str, dice: MetricSummary) -> Ro
     return Row(segment_label(number), mean, mean - sd, mean + sd, chance, note)
 
 
-def _patients(table: pl.DataFrame, kind: str | None) -> Iterator[Block]:
-    """Yield the main kind's Dice and clDice of every patient, worst first."""
-    scored = table.filter((pl.col("kind") == kind) & pl.col("dice").is_not_null() & pl.col("patient").is_not_null())
-    if scored.is_empty():
-        return
-    means = pl.col("dice", "cldice").mean()
-    frames = scored.group_by("patient", "run", "frame_id").agg(means)
-    runs = frames.group_by("patient", "run").agg(means, pl.len().alias("frames"))
-    patients = runs.group_by("patient").agg(means, pl.len().alias("runs"), pl.col("frames").sum())
-    patients = patients.sort("dice", "patient")
-    header = tuple(say(f"patients.{name}") for name in ("patient", "runs", "frames", "dice", "cldice"))
-    rows = tuple(
-        (
-            str(row["patient"]),
-            of_cases(formats.count(row["runs"]), row["runs"], "patient", "run"),
-            of_cases(formats.count(row["frames"]), row["frames"], "patient", "frame_id"),
-            of_cases(f"{row['dice']:.4f}", row["dice"], "dice"),
-            of_cases(f"{row['cldice']:.4f}", row["cldice"], "cldice"),
-        )
-        for row in patients.iter_rows(named=True)
-    )
-    yield Table(header, rows, say("patients.caption", kind=say(f"kind.{kind}")), folded=len(rows) > 12)
-
-
 def _histograms(table: pl.DataFrame) -> Iterator[Chart]:
     for kind in TargetKind:
         rows = table.filter(kind=kind.value)
-        values = {name: rows[name].drop_nulls().to_list() for name in METRICS}
+        values = {name: rows[name].drop_nulls().to_list() for name in SHARE_METRICS}
         known = {name: found for name, found in values.items() if found}
         if known.get("dice"):
             caption = say("histograms.caption", kind=say(f"kind.{kind.value}"))

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
-from angiova.data.records import Origin, Split
-from angiova.evaluation.result import Evaluation, Interval, MetricSummary
+from angiova.data.records import Origin, Split, TargetKind
+from angiova.evaluation.result import Evaluation, GroupSummary, Interval, MetricSummary
 from angiova.report import formats
 from angiova.report.configuration import setting
 from angiova.report.facts import RunFacts
 from angiova.report.results import main_kind
 from angiova.report.statement import Statement, evaluated, recorded, state
 from angiova.report.text import capitalised
-from angiova.report.wording import say
+from angiova.report.wording import say, say_if_known
 
 # Two observers of coronary angiograms differ by about this much in Dice; less is no difference worth a word.
 CLOSE: Final = 0.05
@@ -142,7 +142,7 @@ def missed(facts: RunFacts) -> Iterator[Statement]:
     for kind, group in evaluation.kinds.items():
         values = {"kind": capitalised(say(f"kind.{kind}")), "missed": group.num_missed, "targets": group.num_targets}
         sources = evaluated(f"kinds.{kind}.num_missed", f"kinds.{kind}.num_targets")
-        present = group.num_targets - group.num_absent - group.num_false
+        present = _present(group)
         dice = group.metrics.get("dice")
         # That every answer lies somewhere is no strength where none lies right.
         if group.num_missed == 0 and present > 0 and dice is not None and _mean(dice) >= USABLE_DICE:
@@ -151,6 +151,11 @@ def missed(facts: RunFacts) -> Iterator[Statement]:
             yield state("missed", "limit", sources, **values)
             yield state("raise_presence", "next", (*sources, *recorded("recipe.losses")), **values)
         yield from _unusable(kind, evaluation)
+
+
+def _present(group: GroupSummary) -> int:
+    """Return how many targets of a group are there to be found."""
+    return group.num_targets - group.num_absent - group.num_false
 
 
 def _unusable(kind: str, evaluation: Evaluation) -> Iterator[Statement]:
@@ -182,13 +187,62 @@ def names(facts: RunFacts) -> Iterator[Statement]:
 
 def calibration(facts: RunFacts) -> Iterator[Statement]:
     """Do the probabilities of pixels mean what they say?"""
-    found = getattr(facts.evaluation, "calibration", None)
-    if found is None:
+    found, evaluation = _main(facts), facts.evaluation
+    calibration = None if found is None or evaluation is None else evaluation.calibration.get(TargetKind(found[0]))
+    value = None if calibration is None else calibration.ece_foreground
+    if found is None or value is None:
         return
-    value = found.ece_foreground
-    sources = evaluated("calibration.ece_foreground")
+    sources = evaluated(f"calibration.{found[0]}.ece_foreground")
     if value > CALIBRATED:
         yield state("uncalibrated", "limit", sources, ece=f"{value:.3f}", limit=CALIBRATED)
         yield state("choose_threshold", "next", sources, ece=f"{value:.3f}")
     else:
         yield state("calibrated", "strength", sources, ece=f"{value:.3f}", limit=CALIBRATED)
+
+
+def leakage(facts: RunFacts) -> Iterator[Statement]:
+    """Do evaluated frames share files, pixels or near-duplicates with those trained on?"""
+    found = None if facts.evaluation is None else facts.evaluation.leakage
+    if found is None:
+        return
+    values = {"frames": formats.count(found.num_training_frames), "near": found.num_near_duplicates}
+    values |= {"patients": found.num_shared_patients, "files": found.num_shared_files}
+    if found.is_clean:
+        yield state("nothing_shared", "strength", evaluated("leakage"), **values)
+    else:
+        yield state("shared", "limit", evaluated("leakage"), **values)
+        yield state("split_again", "next", evaluated("leakage"), **values)
+
+
+def pieces(facts: RunFacts) -> Iterator[Statement]:
+    """Is the tree in one piece where the target is?"""
+    found = _main(facts)
+    if found is None or "b0_error" not in found[1]:
+        return
+    error = _mean(found[1]["b0_error"])
+    if error >= 1:
+        sources = evaluated(f"kinds.{found[0]}.metrics.b0_error")
+        yield state("pieces", "limit", sources, kind=say(f"kind.{found[0]}"), error=f"{error:.1f}")
+
+
+def divisions(facts: RunFacts) -> Iterator[Statement]:
+    """Is a contrast phase or a view worse than the best one by more than the eye misses?"""
+    evaluation = facts.evaluation
+    if evaluation is None or not evaluation.is_trustworthy:
+        return
+    for name, groups in (("phases", evaluation.phases), ("views", evaluation.views)):
+        shown = {key: group for key, group in groups.items() if _present(group) and "dice" in group.metrics}
+        means = {key: group.metrics["dice"].frame.mean for key, group in shown.items()}
+        if len(means) < 2:
+            continue
+        worst, best = min(means, key=lambda key: means[key]), max(means, key=lambda key: means[key])
+        if means[best] - means[worst] > WIDE:
+            sources = evaluated(f"{name}.{worst}.metrics.dice.frame", f"{name}.{best}.metrics.dice.frame")
+            values: dict[str, object] = {
+                "worst": say_if_known(f"groups.{name}.{worst}", worst),
+                "best": say_if_known(f"groups.{name}.{best}", best),
+                "low": f"{means[worst]:.3f}",
+                "high": f"{means[best]:.3f}",
+            }
+            yield state(f"uneven_{name}", "limit", sources, **values)
+            yield state(f"more_{name}", "next", sources, **values)

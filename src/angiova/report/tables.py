@@ -55,7 +55,15 @@ def _english(cell: Cell) -> str:
 
 
 def _print(console: Console, table: Table) -> None:
-    drawn = RichTable(title=escape(_english(table.caption)), title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    drawn = RichTable(
+        title=escape(_english(table.caption)),
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+    )
     for index, name in enumerate(table.header):
         drawn.add_column(escape(_english(name)), justify="right" if index else "left", no_wrap=index == 0)
     for row in table.rows:

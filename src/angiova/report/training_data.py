@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from angiova.evaluation.result import Evaluation
 from angiova.report import formats
 from angiova.report.configuration import setting
 from angiova.report.content import Block, Cell, Notice, Paragraph, Section, Source, Table
@@ -23,11 +24,27 @@ def data_section(facts: RunFacts) -> Section:
         blocks.append(Notice("warning", say("notice.independent"), (source,)))
     blocks += [_split_table(facts), Table(_FIELD_HEADER, tuple(_origin(facts)), text_columns=(0, 1))]
     if facts.evaluation is not None:
-        blocks.append(_evaluated(facts))
+        blocks += [_evaluated(facts), *_leakage(facts.evaluation)]
     return Section("data", say("data.title"), tuple(blocks))
 
 
 _FIELD_HEADER = (say("configuration.field"), say("configuration.value"))
+
+
+def _leakage(evaluation: Evaluation) -> Iterator[Block]:
+    """Yield what the evaluated frames share with those trained on, or that nobody knows."""
+    leakage, source = evaluation.leakage, (Source(EVALUATION_FILE, "leakage"),)
+    if leakage is None:
+        yield Paragraph(say("leakage.unknown"), source)
+        return
+    text = say(
+        "leakage.counts",
+        frames=formats.count(leakage.num_training_frames),
+        patients=leakage.num_shared_patients,
+        files=leakage.num_shared_files,
+        near=leakage.num_near_duplicates,
+    )
+    yield Paragraph(text, source) if leakage.is_clean else Notice("error", text, source)
 
 
 def _split_table(facts: RunFacts) -> Table:

@@ -41,6 +41,19 @@ ADVICE_WORDS: Final[dict[str, tuple[str, str]]] = {
         "Evaluate on real patients: {n} of {total} targets here are simulated.",
         "在真实患者上评估：此处 {total} 个目标中有 {n} 个为模拟数据。",
     ),
+    "strength.nothing_shared": (
+        "The evaluated frames share no patient, no file and no near-duplicate with the {frames} frames trained on.",
+        "评估帧与 {frames} 帧训练图像没有共有患者、相同文件或近似重复。",
+    ),
+    "limit.shared": (
+        "Evaluated frames share {patients} patients, {files} files and {near} near-duplicates with those trained on.",
+        "评估帧与训练帧共有患者 {patients} 名、相同文件 {files} 个、近似重复 {near} 帧。",
+    ),
+    "next.split_again": (
+        "Take what is shared out of the test split ({patients} patients, {files} files, {near} near-duplicates) and "
+        "evaluate again.",
+        "从测试集中去除重合部分（患者 {patients} 名、文件 {files} 个、近似重复 {near} 帧）后重新评估。",
+    ),
     # certainty
     "strength.narrow": (
         "The mean Dice is known to ± {half} from {n} patients (limit {limit}).",
@@ -106,6 +119,26 @@ ADVICE_WORDS: Final[dict[str, tuple[str, str]]] = {
         "label more thin branches.",
         "让细血管更清晰：细分支召回率 {thin}，粗分支 {thick}。可选时提高 `model.segmenter_px`，"
         "让 refiner 训练更充分（`optimizer.lr_scale`），并标注更多细分支。",
+    ),
+    "limit.pieces": (
+        "Answers fall into other numbers of pieces than the targets ({kind}): {error} too many or too few on average.",
+        "回答的连通块数与目标不同（{kind}）：平均相差 {error} 块。",
+    ),
+    "limit.uneven_phases": (
+        "Contrast phases differ: Dice {low} in frames of phase {worst}, {high} in those of phase {best}.",
+        "不同对比剂时相差别明显：{worst}时 Dice {low}，{best}时 {high}。",
+    ),
+    "next.more_phases": (
+        "Label more frames of the contrast phase {worst} (Dice {low}, against {high} in phase {best}).",
+        "增加“{worst}”时相帧的标注（Dice {low}，“{best}”为 {high}）。",
+    ),
+    "limit.uneven_views": (
+        "Views differ: Dice {low} in {worst}, {high} in {best}.",
+        "不同投照角度差别明显：{worst} Dice {low}，{best} {high}。",
+    ),
+    "next.more_views": (
+        "Label more frames of the view {worst} (Dice {low}, against {high} in {best}).",
+        "增加{worst}角度帧的标注（Dice {low}，{best}为 {high}）。",
     ),
     # missed
     "strength.none_missed": (

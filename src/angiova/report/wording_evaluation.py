@@ -140,11 +140,15 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
         "未评估。请运行 `angiova eval`，在留出患者上测量该模型。",
     ),
     "results.how": (
-        "Frames are averaged within a run, runs within a patient; the interval is Student's t over patients, because "
-        "frames of one patient resemble each other. A missed or false target scores 0 in every metric; one that is "
-        "rightly left empty is counted and enters no mean.",
+        "Frames are averaged within a run, runs within a patient; the interval is over patients, because frames of one "
+        "patient resemble each other: Student's t below 30 patients, BCa bootstrap from 30. A missed or "
+        "false target scores "
+        "0 in every share, and the diagonal of the image in every distance; one that is rightly left "
+        "empty is counted and "
+        "enters no mean.",
         "先在每次造影内对帧取平均，再在患者内对各次造影取平均；由于同一患者的帧相似，"
-        "置信区间按患者用 Student t 分布计算。漏检或误检的目标所有指标记 0；正确判为不存在的目标只计数，不进入均值。",
+        "置信区间按患者计算：少于 30 名患者用 Student t 分布，30 名及以上用 BCa 自助法。"
+        "漏检或误检的目标各比例类指标记 0、各距离类指标记图像对角线；正确判为不存在的目标只计数，不进入均值。",
     ),
     "results.kind": (
         "{kind}: {scored} of {targets} targets in the means; {missed} missed, {false} false, {absent} rightly empty, "
@@ -220,15 +224,78 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "results.patients_n": ("{n} patients", "{n} 名患者"),
     "results.frames_only": ("over {n} frames", "{n} 帧"),
     "segments.chart": ("Dice of each named segment", "各命名节段的 Dice"),
-    "patients.caption": (
-        "By patient: frames averaged in a run, runs in a patient ({kind}), lowest Dice first.",
-        "按患者：先在造影序列内对帧取平均，再在患者内对序列取平均（{kind}），Dice 由低到高。",
+    "groups.axis": ("Dice: mean over frames, one deviation", "Dice：帧均值与一个标准差"),
+    "groups.patients.none": (
+        "No figure per patient: some frame has no patient.",
+        "没有患者层面的数字：部分帧没有患者编号。",
     ),
-    "patients.patient": ("Patient", "患者"),
-    "patients.runs": ("Runs", "造影序列"),
-    "patients.frames": ("Frames", "帧"),
-    "patients.dice": ("Dice", "Dice"),
-    "patients.cldice": ("clDice", "clDice"),
+    "groups.patients.name": ("Patient", "患者"),
+    "groups.patients.caption": ("By patient ({kind})", "按患者（{kind}）"),
+    "groups.patients.chart": ("Dice of each patient ({kind})", "各患者的 Dice（{kind}）"),
+    "groups.phases.none": (
+        "Not divided by contrast phase: no run is labelled densely enough to tell the phase of its frames.",
+        "未按对比剂时相划分：没有一个造影序列的标注密到可以判断各帧的时相。",
+    ),
+    "groups.phases.name": ("Contrast phase", "对比剂时相"),
+    "groups.phases.caption": ("By phase of the contrast ({kind})", "按对比剂时相（{kind}）"),
+    "groups.phases.chart": ("Dice of each contrast phase ({kind})", "各对比剂时相的 Dice（{kind}）"),
+    "groups.views.none": (
+        "Not divided by view: no frame states the angles of its C-arm.",
+        "未按投照角度划分：没有帧给出 C 臂角度。",
+    ),
+    "groups.views.name": ("View", "投照角度"),
+    "groups.views.caption": ("By position of the C-arm ({kind})", "按 C 臂位置（{kind}）"),
+    "groups.views.chart": ("Dice of each view ({kind})", "各投照角度的 Dice（{kind}）"),
+    "groups.phases.1 no contrast": ("no contrast", "无对比剂"),
+    "groups.phases.2 filling": ("filling", "充盈中"),
+    "groups.phases.3 full": ("full", "充盈"),
+    "groups.phases.4 washout": ("washout", "排空"),
+    "groups.views.AP": ("AP", "正位"),
+    "groups.views.AP cranial": ("AP cranial", "正位头位"),
+    "groups.views.AP caudal": ("AP caudal", "正位足位"),
+    "groups.views.LAO": ("LAO", "左前斜"),
+    "groups.views.LAO cranial": ("LAO cranial", "左前斜头位"),
+    "groups.views.LAO caudal": ("LAO caudal", "左前斜足位"),
+    "groups.views.RAO": ("RAO", "右前斜"),
+    "groups.views.RAO cranial": ("RAO cranial", "右前斜头位"),
+    "groups.views.RAO caudal": ("RAO caudal", "右前斜足位"),
+    "calibres.caption": (
+        "Branches of the targets by calibre. Found: at least half of the centreline is in the answer. "
+        "Recall: share of the "
+        "centreline found, over patients where they are known.",
+        "按管径划分的目标分支。找到：至少一半中心线在回答内。召回率：中心线被找到的比例（已知患者时按患者平均）。",
+    ),
+    "calibres.kind": ("Kind", "类别"),
+    "calibres.class": ("Calibre", "管径"),
+    "calibres.branches": ("Branches", "分支"),
+    "calibres.found": ("Found", "找到"),
+    "calibres.share": ("Share", "占比"),
+    "calibres.length": ("Centreline, px", "中心线（像素）"),
+    "calibres.recall": ("Recall: mean ± sd", "召回率：均值 ± 标准差"),
+    "calibres.interval": ("95 % interval", "95% 置信区间"),
+    "calibre.thin": ("thin", "细"),
+    "calibre.medium": ("medium", "中"),
+    "calibre.thick": ("thick", "粗"),
+    "calibration.none": (
+        "Probabilities of pixels were not kept with the predictions, so their calibration is not known.",
+        "预测未保存像素概率，因此其校准情况未知。",
+    ),
+    "calibration.chart": ("Reliability of the probabilities", "概率的可靠性"),
+    "calibration.axis": ("probability stated", "给出的概率"),
+    "calibration.measured": ("share of vessel found", "实际血管占比"),
+    "calibration.perfect": ("as stated", "与所述一致"),
+    "calibration.caption": (
+        "Of the pixels to which the model gives a probability, how many are vessel. On the dashed line "
+        "the probability can "
+        "be taken at its word; below it the model is too sure.",
+        "模型给出某一概率的像素中实际为血管的比例。落在虚线上说明概率可信；低于虚线说明模型过于自信。",
+    ),
+    "calibration.table": ("Expected calibration error", "期望校准误差"),
+    "calibration.kind": ("Kind", "类别"),
+    "calibration.ece": ("All pixels", "全部像素"),
+    "calibration.ece_foreground": ("Probability 0.1 and more", "概率不低于 0.1"),
+    "calibration.cases": ("Answers", "回答"),
+    "calibration.without": ("Without probabilities", "无概率"),
     # failures
     "failures.count": (
         "{n} of {total} scored targets have a Dice below {limit}: more of the two masks is apart than in common.",
@@ -277,12 +344,42 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "definition.specificity": ("", "TN / (TN + FP)，特异度"),
     "definition.accuracy": ("", "(TP + TN) / 全部像素，准确率"),
     "definition.cldice": ("", "两个硬骨架各自落在对方掩膜内比例的调和平均（Shit 等，CVPR 2021）"),
-    "definition.empty": ("", "标注与回答均为空：只计数，不进入均值；漏检、误检或无回答：所有指标记 0"),
+    "definition.nsd": (
+        "",
+        "归一化表面 Dice：两掩膜边界像素中距对方边界 2 像素以内者的比例（Nikolov 等，2021）；"
+        "边界指 4 邻域内有背景或位于图像边缘的前景像素",
+    ),
+    "definition.nsd_mm": ("", "同 nsd，容差为 0.5 毫米；仅在像素间距已知时计算"),
+    "definition.hd95_px": (
+        "",
+        "两个方向上边界像素到对方边界距离的 95 百分位（线性插值）中较大者；一方为空时取图像对角线",
+    ),
+    "definition.hd95_mm": ("", "同 hd95_px，单位毫米；仅在像素间距已知时计算"),
+    "definition.assd_px": ("", "平均对称表面距离：两掩膜全部边界像素到对方边界距离的均值；一方为空时取图像对角线"),
+    "definition.assd_mm": ("", "同 assd_px，单位毫米；仅在像素间距已知时计算"),
+    "definition.b0_error": ("", "|预测的连通块数 - 标注的连通块数|，8 连通"),
+    "definition.b1_error": ("", "|预测的孔洞数 - 标注的孔洞数|；孔洞为不与图像边缘相连的 4 连通背景"),
+    "definition.recall_thin": ("", "细分支（管径小于 3 像素）的标注中心线被预测覆盖的比例；仅在标注含该类分支时计算"),
+    "definition.recall_medium": ("", "中等分支（3 至 6 像素以下）的标注中心线被预测覆盖的比例"),
+    "definition.recall_thick": ("", "粗分支（6 像素及以上）的标注中心线被预测覆盖的比例"),
+    "definition.branches_found": ("", "至少一半中心线被预测覆盖的标注分支所占比例；分支位于端点或分叉点之间"),
+    "definition.area_bias": ("", "（预测面积 - 标注面积）/ 标注面积"),
+    "definition.calibre_bias_px": (
+        "",
+        "预测沿其位于标注内的中心线的平均管径，减去标注沿其位于预测内的中心线的平均管径",
+    ),
+    "definition.empty": (
+        "",
+        "标注与回答均为空：只计数，不进入均值；漏检、误检或无回答：各比例记 0，各距离记图像对角线，b0 与 b1 误差按实计",
+    ),
+    "definition.lacking": ("", "个例不可能具有的指标（无该类分支、像素间距未知）不进入均值；n 为具有该指标的帧数"),
+    "definition.ece": ("", "期望校准误差：十个等宽区间内 |血管占比 - 平均概率| 按像素的均值（Guo 等，ICML 2017）"),
+    "definition.ece_foreground": ("", "同上，仅计模型概率不低于 0.1 的像素"),
     "definition.frame": ("", "先对一帧内各目标取平均，再计算各帧的均值与样本标准差"),
     "definition.patient": (
         "",
-        "先在每次造影内对帧取平均，再在患者内对造影取平均；患者间的均值、样本标准差和 Student t 95% 置信区间，"
-        "不截断到 0..1",
+        "先在每次造影内对帧取平均，再在患者内对造影取平均；患者间的均值、样本标准差和 95% 置信区间，"
+        "不截断到 0..1：少于 30 名患者用 Student t，30 名及以上用 BCa 自助法",
     ),
     "definition.challenge_f1": ("", "每个被要求的命名节段的 Dice，先在图像内平均，再对图像平均"),
     "definition.chance": ("", "某命名节段的标注与同一帧其他节段回答之间的 Dice"),

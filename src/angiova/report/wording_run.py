@@ -73,6 +73,16 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
         "Evaluated on {folder}, manifest SHA-256 {sha256}: {same}.",
         "评估数据 {folder}，清单 SHA-256 {sha256}：{same}。",
     ),
+    "leakage.unknown": (
+        "What the evaluated frames share with those trained on was not compared.",
+        "未比较评估帧与训练帧之间是否有重合。",
+    ),
+    "leakage.counts": (
+        "Compared with the {frames} frames trained on: {patients} shared patients, {files} frames with "
+        "the same file or "
+        "pixels, {near} near-duplicates.",
+        "与 {frames} 帧训练图像比较：共有患者 {patients} 名，文件或像素相同 {files} 帧，近似重复 {near} 帧。",
+    ),
     "data.same": ("the same data set", "同一数据集"),
     "data.other": ("another data set, or another version of it", "另一数据集或另一版本"),
     # course

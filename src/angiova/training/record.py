@@ -6,26 +6,24 @@ import hashlib
 import os
 import platform
 import resource
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import polars as pl
 import torch
 import transformers
 
 from angiova import __version__
+from angiova.code_version import code_commit as code_commit
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
+from angiova.data.training_frames import describe_frames, read_training_frames, write_training_frames
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, LossFacts, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts, read_run, run_of
 from angiova.training.checkpoints import COMPLETE_NAME, RESUME_NAMES
 from angiova.training.config import Recipe
-
-NUM_AVERAGED = 5
-# Behind a commit: the files were not those of the commit.
-CHANGED = "+changes"
+from angiova.training.loss_summary import loss_facts as loss_facts
 
 
 def now() -> str:
@@ -50,18 +48,8 @@ def machine_facts(device: torch.device) -> dict[str, str | int | float | None]:
     }
 
 
-def code_commit() -> str | None:
-    """Return the git commit of the code, marked when there are changes on top; None outside a checkout."""
-    folder = Path(__file__).parent
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + (CHANGED if _git(folder, "status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
-    """Return what was trained and validated on."""
+    """Return what was trained and validated on; write what evaluation needs to recognise frames trained on."""
     splits: dict[str, SplitFacts] = {}
     for name in sorted({recipe.data.train_split, recipe.validation.split}):
         splits[name] = _split_facts(list(manifest.records(Split(name))))
@@ -73,22 +61,8 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         importer=manifest.provenance.importer,
         source=manifest.provenance.source,
         licence=manifest.provenance.licence,
+        training_frames_sha256=write_training_frames(recipe.output, _training_frames(manifest, recipe)),
     )
-
-
-def loss_facts(lines: list[dict[str, Any]], weights: dict[str, float]) -> dict[str, LossFacts]:
-    """Return each loss's mean over the first and over the last few log lines."""
-    logged = [line["losses"] for line in lines if "losses" in line]
-    if not logged:
-        return {}
-    return {
-        name: LossFacts(
-            weight=weight,
-            first=_mean([values[name] for values in logged[:NUM_AVERAGED]]),
-            last=_mean([values[name] for values in logged[-NUM_AVERAGED:]]),
-        )
-        for name, weight in weights.items()
-    }
 
 
 def checkpoint_facts(
@@ -150,6 +124,16 @@ def peak_device_bytes(device: torch.device) -> list[int]:
     return [torch.cuda.max_memory_allocated(device)] if device.type == "cuda" else []
 
 
+def _training_frames(manifest: Manifest, recipe: Recipe) -> pl.DataFrame:
+    """Return the frames trained on, and those that the model was trained on before this run, where they are known."""
+    frames = describe_frames(manifest, manifest.records(Split(recipe.data.train_split)))
+    base = None if recipe.model.checkpoint is None else run_of(recipe.model.checkpoint)
+    earlier = None if base is None else read_run(base).data.training_frames_sha256
+    if base is None or earlier is None:
+        return frames
+    return pl.concat([frames, read_training_frames(base, earlier)])
+
+
 def _split_facts(records: list[FrameRecord]) -> SplitFacts:
     patients = {record.patient for record in records}
     listing = "\n".join(sorted(record.frame_id for record in records))
@@ -160,17 +144,3 @@ def _split_facts(records: list[FrameRecord]) -> SplitFacts:
         frame_ids_sha256=hashlib.sha256(listing.encode()).hexdigest(),
         runs=len({record.run for record in records}),
     )
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(  # noqa: S603  (fixed arguments)
-        ["git", "-C", str(folder), *arguments],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=10,
-    ).stdout.strip()

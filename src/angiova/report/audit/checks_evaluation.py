@@ -79,6 +79,20 @@ def means(run: AuditedRun) -> Iterator[AuditFinding]:
             yield AuditFinding("evaluation-mean", Severity.ERROR, where, message, lines, "evaluate again")
 
 
+def leakage(run: AuditedRun) -> Iterator[AuditFinding]:
+    """Carry over what the evaluated frames share with those trained on."""
+    found = None if run.evaluation is None else run.evaluation.leakage
+    if found is None or found.is_clean or run.evaluation is None or run.evaluation.split is Split.TRAIN:
+        return
+    lines = (
+        f"shared patients: {found.num_shared_patients}",
+        f"same file or pixels: {found.num_shared_files}",
+        f"near-duplicates: {found.num_near_duplicates}",
+    )
+    message = f"frames evaluated as {run.evaluation.split} were trained on, or nearly"
+    yield AuditFinding("train-test-overlap", Severity.ERROR, "evaluation/evaluation.json: leakage", message, lines)
+
+
 def overlap(run: AuditedRun) -> Iterator[AuditFinding]:
     """Find evaluated frames that are the frames trained on, whatever the evaluation says about its split."""
     if run.cases is None or run.evaluation is None or run.evaluation.split is Split.TRAIN:

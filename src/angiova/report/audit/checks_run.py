@@ -12,7 +12,7 @@ from angiova.report.audit import checks_evaluation, checks_weights
 from angiova.report.audit.finding import Audit, AuditFinding, by_gravity, check_name
 from angiova.report.audit.run_folder import AuditedRun, read_audited_run
 from angiova.report.facts import FINISHED
-from angiova.training.record import loss_facts
+from angiova.training.loss_summary import loss_facts
 
 # The record rounds seconds to tenths and dates to whole seconds.
 CLOCK_ROUNDING_S: Final = 2.0
@@ -21,19 +21,23 @@ LOSS_TOLERANCE: Final = 1e-3
 RunCheck = Callable[[AuditedRun], Iterator[AuditFinding]]
 
 
-def audit_run(folder: Path) -> Audit:
+def audit_run(folder: Path, *, weights: bool = True) -> Audit:
     """Audit a run folder of ours.
+
+    Args:
+        folder: the run.
+        weights: also count the model and hash the checkpoints, which takes torch, and time for large ones.
 
     Raises:
         DataError: run.json is missing, or a file that is there is damaged.
     """
-    run = read_audited_run(folder)
-    findings = [finding for check in RUN_CHECKS for finding in check(run)]
+    run, checks = read_audited_run(folder), (*RUN_CHECKS, *(WEIGHT_CHECKS if weights else ()))
+    findings = [finding for check in checks for finding in check(run)]
     sources = ["run.json"]
     sources += ["metrics.jsonl"] if run.training else []
     sources += ["evaluation/evaluation.json"] if run.evaluation is not None else []
     sources += ["evaluation/frames.csv"] if run.cases is not None else []
-    names = tuple(map(check_name, RUN_CHECKS))
+    names = tuple(map(check_name, checks))
     return Audit(str(folder), tuple(sources), names, by_gravity(findings))
 
 
@@ -55,6 +59,8 @@ def end(run: AuditedRun) -> Iterator[AuditFinding]:
 
 def steps(run: AuditedRun) -> Iterator[AuditFinding]:
     """Check samples, micro-steps and optimizer steps against each other and against the recipe."""
+    if not run.steps_by_recipe:
+        return
     p, where = run.record.progress, "run.json: progress"
     micro, accumulation = run.setting("batch", "micro"), run.setting("batch", "accumulation")
     wrong = []
@@ -78,7 +84,7 @@ def planned(run: AuditedRun) -> Iterator[AuditFinding]:
     """Check the steps planned against the training data, and the status against the steps taken."""
     p = run.record.progress
     split = run.record.data.splits.get(_training_split(run))
-    if split is not None:
+    if split is not None and run.steps_by_recipe:
         samples = split.frames * run.setting("data", "repeats")
         if p.planned_optimizer_steps > samples // run.samples_per_step:
             yield AuditFinding(
@@ -133,7 +139,7 @@ def losses(run: AuditedRun) -> Iterator[AuditFinding]:
             arithmetic = (f"{parts} = {total:.5g}, logged {stated:.5g}",)
             yield AuditFinding("loss-sum", Severity.ERROR, "metrics.jsonl", message, arithmetic)
             return
-    for name, found in loss_facts([dict(line) for line in run.training], weights).items():
+    for name, found in loss_facts(run.training, weights).items():
         recorded = run.record.losses[name]
         if _differ(found.first, recorded.first) or _differ(found.last, recorded.last):
             lines = (
@@ -194,10 +200,10 @@ RUN_CHECKS: Final[tuple[RunCheck, ...]] = (
     losses,
     clock,
     memory,
-    checks_weights.parts,
-    checks_weights.checkpoints,
     checks_evaluation.scores,
     checks_evaluation.cases,
     checks_evaluation.means,
+    checks_evaluation.leakage,
     checks_evaluation.overlap,
 )
+WEIGHT_CHECKS: Final[tuple[RunCheck, ...]] = (checks_weights.parts, checks_weights.checkpoints)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from angiova import __version__
+from angiova.code_version import CHANGED, code_commit
 from angiova.data.records import Severity
 from angiova.errors import AngiovaError
 from angiova.files import read_json, sha256_file
@@ -14,7 +15,6 @@ from angiova.report.audit.finding import AuditFinding
 from angiova.report.audit.read_files import num_parameters
 from angiova.report.audit.run_folder import AuditedRun
 from angiova.run_record import Checkpoint, ModelPart
-from angiova.training.record import CHANGED, code_commit
 
 MODEL_NAME: Final = "model.safetensors"
 COMPLETE_NAME: Final = "complete.json"
@@ -50,10 +50,11 @@ def checkpoints(run: AuditedRun) -> Iterator[AuditFinding]:
 
 
 def _size(checkpoint: Checkpoint, folder: Path) -> Iterator[AuditFinding]:
-    # complete.json is written last, after the record's size was or was not taken; both sums are right.
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    total = sum(sizes.values())
-    if checkpoint.num_bytes not in (total, total - sizes.get(COMPLETE_NAME, 0)):
+    marker = folder / COMPLETE_NAME
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    total, plain = sum(sizes.values()), sum(size for path, size in sizes.items() if path.parent == folder)
+    # Sums that a record may hold: with folders or without, before complete.json was written or after.
+    if checkpoint.num_bytes not in {whole - part for whole in (total, plain) for part in (0, sizes.get(marker, 0))}:
         message = f"the checkpoint has {total:,} bytes, recorded {checkpoint.num_bytes:,}"
         where = f"run.json: checkpoints: {checkpoint.path}"
         yield AuditFinding("checkpoint-bytes", Severity.ERROR, where, message, (), "restore the checkpoint")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import polars as pl
 from angiova.errors import DataError
 from angiova.evaluation.result import Evaluation
 from angiova.report.facts import Line, read_facts
-from angiova.run_record import EVALUATION_DIR, RunRecord
+from angiova.run_record import EVALUATION_DIR, METRICS_NAME, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,12 @@ class AuditedRun:
     def resumed(self) -> bool:
         """Whether the run was interrupted and taken up again."""
         return bool(self.record.interruptions) or any(m.startswith("resumed ") for m in self.record.messages)
+
+    @property
+    def steps_by_recipe(self) -> bool:
+        """Whether steps are those of the recipe's batches; a baseline without losses has a trainer of its own."""
+        model = self.record.recipe.get("model")
+        return bool(self.record.losses) or not (isinstance(model, dict) and model.get("baseline"))
 
     @property
     def samples_per_step(self) -> int:
@@ -91,5 +97,6 @@ def read_audited_run(folder: Path) -> AuditedRun:
         DataError: run.json is missing, or a file that is there is damaged.
     """
     facts = read_facts(folder)
-    missing = [name for name in facts.missing if not name.startswith(f"{EVALUATION_DIR}/comparisons")]
-    return AuditedRun(folder, facts.record, facts.training, facts.evaluation, facts.frames, missing)
+    run = AuditedRun(folder, facts.record, facts.training, facts.evaluation, facts.frames, facts.missing)
+    unneeded = (f"{EVALUATION_DIR}/comparisons", *(() if run.steps_by_recipe else (METRICS_NAME,)))
+    return replace(run, missing=[name for name in facts.missing if not name.startswith(unneeded)])
