@@ -75,7 +75,6 @@ def evaluate(
         segments=by_name(cases, [case.segment for case in cases]),
         challenge_f1=challenge_f1(cases),
         chance=chance_level(measured.chances),
-        phrases_known=phrases,
         leakage=leakage,
         main_kind=kind,
         patients={} if patients.total is None else by_name(main, [case.patient for case in main]),
@@ -107,7 +106,7 @@ def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> E
         raise ConfigError(f"no such split: {split!r}", where="--split", remedy="choose train, val or test")
     manifest, answers = Manifest(dataset), read_predictions(predictions)
     earlier = _earlier(predictions.parent, manifest, Split(split))
-    known, leakage = (None, None) if earlier is None else (earlier.phrases_known, earlier.leakage)
+    known, leakage = (None, None) if earlier is None else (earlier.phrases_asked, earlier.leakage)
     evaluation = evaluate(manifest, Split(split), answers, known, leakage)
     write_evaluation(out, manifest, evaluation, answers)
     return evaluation

@@ -220,7 +220,6 @@ class Evaluation(_Part):
         views: by position of the C-arm; empty where no frame states its angles.
         calibres: by kind and calibre class, for kinds with centrelines.
         calibration: by kind, where the predictions kept probabilities.
-        phrases_known: what the model can be asked for at all; None for one that can be asked for anything.
         leakage: None where nobody knows what the model was trained on.
         tolerance_px: of nsd.
         tolerance_mm: of nsd_mm.
@@ -253,7 +252,6 @@ class Evaluation(_Part):
     views: dict[str, GroupSummary] = Field(default_factory=dict)
     calibres: dict[TargetKind, dict[CalibreClass, CalibreSummary]] = Field(default_factory=dict)
     calibration: dict[TargetKind, Calibration] = Field(default_factory=dict)
-    phrases_known: tuple[str, ...] | None = None
     leakage: LeakageFacts | None = None
     tolerance_px: float = TOLERANCE_PX
     tolerance_mm: float = TOLERANCE_MM
