@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from angiova.data.probabilities import ProbabilityLevels
 from angiova.data.rle import Rle
 
 
@@ -125,6 +126,7 @@ class Prediction:
         mask: the answer at image resolution; None when the model gave no mask at all.
         presence: probability that the object is there, between 0 and 1.
         text: the words of the answer.
+        levels: the probabilities behind the mask, where they were kept; None also for an object judged absent.
     """
 
     frame_id: str
@@ -132,6 +134,7 @@ class Prediction:
     mask: Rle | None
     presence: float
     text: str = ""
+    levels: ProbabilityLevels | None = None
 
 
 class Severity(StrEnum):

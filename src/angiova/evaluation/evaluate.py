@@ -17,7 +17,7 @@ from angiova.errors import ConfigError, DataError
 from angiova.evaluation.cases import Answers, Case, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
 from angiova.evaluation.findings import score_findings, split_findings
-from angiova.evaluation.groups import by_calibre, by_name, main_kind, observations
+from angiova.evaluation.groups import by_calibre, by_name, by_probability, main_kind, observations
 from angiova.evaluation.leakage import leakage_findings
 from angiova.evaluation.phases import with_phases
 from angiova.evaluation.result import Evaluation, LeakageFacts, MetricSummary
@@ -73,6 +73,7 @@ def evaluate(
         phases=by_name(main, [case.phase for case in main]),
         views=by_name(main, [case.view for case in main]),
         calibres=by_calibre(cases),
+        calibration=by_probability(cases),
         findings=[
             *score_findings(cases, answers),
             *leakage_findings(leakage),

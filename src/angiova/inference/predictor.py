@@ -13,6 +13,7 @@ import torch
 from angiova.data import rle
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage, read_grey
+from angiova.data.probabilities import ProbabilityLevels, levels_of
 from angiova.data.prompts import question_for
 from angiova.data.records import FrameRecord, Prediction
 from angiova.data.rle import BoolMask
@@ -32,10 +33,12 @@ class MaskAnswer:
     Attributes:
         mask_HW: the mask at image resolution; empty when the object is judged absent and the model gates by presence.
         presence: probability that the object is in the frame.
+        levels: the probabilities of its pixels, where they are kept and the object is not judged absent.
     """
 
     mask_HW: BoolMask
     presence: float
+    levels: ProbabilityLevels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Predictor:
         self, model: Sa2VAModel, processor: Sa2VAProcessor, device: torch.device, threshold: float = 0.5
     ) -> None:
         self.model, self.processor, self.device = model.to(device).eval(), processor, device
+        self.keep_probabilities = False  # evaluation wants them; they cost nine masks for one
         # Inputs are float32; autocast lets them meet weights that are stored in half of that, all or some of them.
         self._bf16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
         self._cut = math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else math.copysign(1e9, threshold - 0.5)
@@ -113,7 +117,12 @@ class Predictor:
             for logits_HW, probability in zip(generation.masks.logits_of(), presence, strict=True):
                 is_there = probability >= PRESENCE_THRESHOLD or not self.model.config.presence_gate
                 mask_HW = (logits_HW > self._cut).cpu().numpy()
-                masks.append(MaskAnswer(mask_HW if is_there else np.zeros_like(mask_HW), probability))
+                levels = (
+                    levels_of(logits_HW.float().sigmoid().cpu().numpy())
+                    if self.keep_probabilities and is_there
+                    else None
+                )
+                masks.append(MaskAnswer(mask_HW if is_there else np.zeros_like(mask_HW), probability, levels))
         ends = np.cumsum(generation.num_masks_B).tolist()
         return [
             Answer(self.processor.words(ids), tuple(masks[end - count : end]))
@@ -169,7 +178,7 @@ def _prediction(frame_id: str, phrase: str, answer: Answer) -> Prediction:
     if not answer.masks:
         return Prediction(frame_id, phrase, None, 0.0, answer.text)
     first = answer.masks[0]
-    return Prediction(frame_id, phrase, rle.encode(first.mask_HW), first.presence, answer.text)
+    return Prediction(frame_id, phrase, rle.encode(first.mask_HW), first.presence, answer.text, first.levels)
 
 
 def _batched(records: Iterable[FrameRecord], size: int) -> Iterator[list[FrameRecord]]:
