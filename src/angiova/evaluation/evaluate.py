@@ -13,8 +13,9 @@ from angiova import __version__
 from angiova.data.manifest import Manifest
 from angiova.data.predictions import read_predictions
 from angiova.data.records import Prediction, Split
+from angiova.data.rle import Rle
 from angiova.errors import ConfigError, DataError
-from angiova.evaluation.cases import Answers, Case, score_frame
+from angiova.evaluation.cases import Answers, Case, merged_targets, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
 from angiova.evaluation.findings import score_findings, split_findings
 from angiova.evaluation.groups import by_calibre, by_name, by_probability, main_kind, observations
@@ -75,7 +76,7 @@ def evaluate(
         calibres=by_calibre(cases),
         calibration=by_probability(cases),
         findings=[
-            *score_findings(cases, answers),
+            *score_findings(cases, answers, measured.targets),
             *leakage_findings(leakage),
             *split_findings(split, patients.total, patients.in_training, independent),
         ],
@@ -131,6 +132,7 @@ def challenge_f1(cases: Sequence[Case]) -> MetricSummary | None:
 class _Measured:
     cases: list[Case] = field(default_factory=list)
     chances: list[FrameChance] = field(default_factory=list)
+    targets: dict[tuple[str, str, str | None], Rle] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ def _measure(manifest: Manifest, split: Split, answers: Answers) -> _Measured:
     measured = _Measured()
     for record in manifest.records(split):
         measured.cases.extend(score_frame(record, answers))
+        for target in merged_targets(record):
+            measured.targets[record.frame_id, target.phrase, target.observer] = target.mask
         chance = chance_of_frame(record, answers)
         if chance is not None:
             measured.chances.append(chance)
