@@ -84,16 +84,20 @@ def quiet() -> None:
 
 
 def rate(measure: Callable[[Pair], None], pairs: Sequence[Pair], pool: ProcessPoolExecutor, workers: int) -> float:
-    """Return frames a second with all workers busy, after a first pass that loads everything."""
+    """Return frames a second of processor time, times the workers, after a first pass that loads everything.
+
+    Processor time, so that other work on the machine does not count.
+    """
     list(pool.map(measure, pairs[: 2 * workers]))
-    started = time.perf_counter()
-    list(pool.map(partial(_all, measure), [pairs[i::workers] for i in range(workers)]))
-    return len(pairs) / (time.perf_counter() - started)
+    seconds = sum(pool.map(partial(_seconds, measure), [pairs[i::workers] for i in range(workers)]))
+    return workers * len(pairs) / seconds
 
 
-def _all(measure: Callable[[Pair], None], pairs: Sequence[Pair]) -> None:
+def _seconds(measure: Callable[[Pair], None], pairs: Sequence[Pair]) -> float:
+    started = time.process_time()
     for pair in pairs:
         measure(pair)
+    return time.process_time() - started
 
 
 def main() -> None:
