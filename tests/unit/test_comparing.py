@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from angiova.data.records import FrameRecord, Origin, Prediction, Split, Target,
 from angiova.data.rle import Rle
 from angiova.errors import ConfigError, DataError
 from angiova.evaluation.comparing import Comparison, compare, write_comparison
-from angiova.evaluation.evaluate import evaluate
+from angiova.evaluation.evaluate import evaluate, evaluate_files
 from angiova.evaluation.store import write_evaluation
 from angiova.files import read_json
 
@@ -139,3 +140,15 @@ def test_every_number_is_computed_again_from_files(folders: list[Path], tmp_path
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert read_json(out / "evaluation.json") == read_json(folders[0] / "evaluation.json")
+
+
+def test_an_evaluation_of_an_earlier_format_can_be_computed_again(folders: list[Path], tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(folders[0], old)
+    (old / "evaluation.json").write_text('{"format": "angiova-evaluation/1"}')
+    with pytest.raises(DataError, match="--from-predictions"):
+        compare([old, folders[1]])
+    evaluate_files(folders[0].parent / "data", old / "predictions.parquet", "test", tmp_path / "again")
+    assert compare([tmp_path / "again", folders[1]]).pairs == [
+        pair.model_copy(update={"first": "again"}) for pair in compare(folders[:2]).pairs
+    ]

@@ -106,7 +106,10 @@ def evaluate_files(dataset: Path, predictions: Path, split: str, out: Path) -> E
 def _earlier_leakage(folder: Path, manifest: Manifest, split: Split) -> LeakageFacts | None:
     if not (folder / EVALUATION_NAME).exists():
         return None
-    earlier = read_evaluation(folder)
+    try:
+        earlier = read_evaluation(folder)
+    except DataError:  # of an earlier format, which computing again is the remedy for
+        return None
     is_same = earlier.manifest_sha256 == manifest.sha256() and earlier.split is split
     return earlier.leakage if is_same else None
 
