@@ -21,6 +21,8 @@ from angiova.cli import app
 from angiova.data import manifest, records
 from angiova.data.rle import Rle
 from angiova.errors import ExitCode
+from angiova.evaluation import scores
+from angiova.evaluation.metrics import ALL_METRICS, RULES
 from angiova.files import write_text
 from angiova.training.config import Recipe
 
@@ -39,6 +41,7 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": cli_page(),
         "dataset-format.md": dataset_page(),
+        "metrics.md": metrics_page(),
         "recipe.md": recipe_page(),
         "run-format.md": run_page(),
     }
@@ -78,6 +81,29 @@ def dataset_page() -> str:
         *(_enum(kind) for kind in (records.TargetKind, records.Origin, records.Split)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def metrics_page() -> str:
+    """Return the page about metrics: names, units and definitions, as every evaluation.json holds them."""
+    rows = [(f"`{m.name}`", m.unit.value, m.better.value, _sentence(m.definition)) for m in ALL_METRICS]
+    parts = [
+        "# The metrics",
+        NOTICE,
+        "Every case (one thing asked on one frame) gets these. A metric that a case cannot have is left out of its "
+        "row, never NaN. Sources stand in the docstrings of `angiova.evaluation`.",
+        _table(("metric", "unit", "better", "definition"), rows),
+        "## Empty masks",
+        _empty_masks(),
+        "## Rules",
+        _table(("rule", "meaning"), [(f"`{name}`", _sentence(text)) for name, text in RULES.items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _empty_masks() -> str:
+    """Return the table at the top of `angiova.evaluation.scores` and what is said below it."""
+    lines = inspect.cleandoc(scores.__doc__ or "").splitlines()
+    return "\n".join(lines[2:])
 
 
 def run_page() -> str:

@@ -25,6 +25,7 @@ from angiova.evaluation.evaluate import evaluate, evaluate_files
 from angiova.evaluation.metrics import SHARE_METRICS
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import frames_table, read_evaluation, read_frames, write_evaluation
+from angiova.evaluation.views import view_of
 
 SIDE = 16
 LEFT, RIGHT = "proximal LAD", "mid LAD"
@@ -348,3 +349,39 @@ def test_a_kind_that_was_not_learnt_is_a_warning_and_not_a_false_report(tmp_path
         ("scores-zero", Severity.WARNING)
     }
     assert evaluation.is_trustworthy
+
+
+def test_targets_of_other_frames_handed_in_are_an_error(tmp_path: Path) -> None:
+    manifest = dataset(tmp_path, [frame("f", [tree(BOX)], "A"), frame("g", [tree(LOWER)], "B")])
+    assert "prediction-is-other-target" in codes(evaluate(manifest, Split.TEST, [answer("f", LOWER), answer("g", BOX)]))
+
+
+def test_a_metric_that_never_varies_while_dice_does_is_named(tmp_path: Path) -> None:
+    """The answer holds the target and two, four ... rows more: recall is 1 in all cases, precision and Dice vary."""
+    heights = range(1, 6)
+    manifest = dataset(tmp_path, [frame(f"f{h}", [tree(box(2, 4))], f"p{h}") for h in heights])
+    evaluation = evaluate(manifest, Split.TEST, [answer(f"f{h}", box(2, 4 + h)) for h in heights])
+    assert "metric-constant" in codes(evaluation, Severity.WARNING)
+    assert any("recall" in finding.message for finding in evaluation.findings)
+
+
+def test_groups_of_the_main_kind(tmp_path: Path) -> None:
+    """Views from the angles; phases from the areas 0, 20, 40, 20 of one run: none, filling, full, washout."""
+    masks = (NOTHING, box(4, 2), BOX, box(4, 2))
+    records = [replace(frame(f"f{i}", [tree(mask)]), frame=i, angles_deg=(-30.0, 25.0)) for i, mask in enumerate(masks)]
+    answers = [answer(f"f{i}", LOWER) for i in range(4)]
+    evaluation = evaluate(dataset(tmp_path, records), Split.TEST, answers)
+    assert list(evaluation.phases) == ["1 no contrast", "2 filling", "3 full", "4 washout"]
+    assert evaluation.phases["1 no contrast"].num_false == 1
+    assert list(evaluation.views) == ["RAO cranial"]
+    assert list(evaluation.patients) == ["A"]
+    assert evaluation.main_kind is TargetKind.VESSEL_TREE
+    assert sum(c.num_branches for c in evaluation.calibres[TargetKind.VESSEL_TREE].values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("angles", "name"),
+    [((0, 0), "AP"), ((45, -5), "LAO"), ((-10, -30), "RAO caudal"), ((9.9, 10), "AP cranial")],
+)
+def test_views_are_named_as_in_the_catheter_laboratory(angles: tuple[float, float], name: str) -> None:
+    assert view_of(*angles) == name

@@ -14,9 +14,9 @@ import pytest
 import torch
 from transformers import TrainerState
 
-from angiova.data.manifest import Manifest
+from angiova.data.manifest import Manifest, assign_splits
 from angiova.data.records import Split
-from angiova.errors import ConfigError, ExitCode, TrainingError
+from angiova.errors import ConfigError, DataError, ExitCode, TrainingError
 from angiova.files import sha256_file
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.predictor import load
@@ -177,6 +177,24 @@ def test_evaluation_of_a_run_is_kept_beside_it(start: Path, finished: Path) -> N
     assert read_run(finished).evaluations == ["evaluation"]
     kept = json.loads((finished / "evaluation" / "evaluation.json").read_text())
     assert kept["num_frames"] == 2
+    leakage = evaluation.leakage
+    assert leakage is not None and leakage.is_clean and leakage.num_training_frames > 0
+
+
+def test_frames_trained_on_are_refused_as_a_test_from_a_checkpoint_too(
+    start: Path, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(start / "data", tmp_path / "data")
+    manifest = Manifest(tmp_path / "data")
+    assign_splits(manifest, {r.frame_id: Split.TEST for r in manifest.records(Split.TRAIN)}, False)
+    checkpoint = next((finished / "checkpoints").glob("checkpoint-*"))
+    options = {"split": "test", "out": tmp_path / "out", "device": "cpu"}
+    with pytest.raises(DataError, match=r"the model was trained on .* patients of this split"):
+        evaluate_model(checkpoint, tmp_path / "data", **options)
+    assert not (tmp_path / "out").exists()
+    evaluation = evaluate_model(checkpoint, tmp_path / "data", **options, allow_leakage=True)
+    assert "trained-on-test" in {finding.code for finding in evaluation.findings}
+    assert not evaluation.is_trustworthy
 
 
 def test_the_language_warm_up_learns_the_names(start: Path, tmp_path: Path) -> None:

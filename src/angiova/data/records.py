@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from angiova.data.probabilities import ProbabilityLevels
 from angiova.data.rle import Rle
 
 
@@ -132,6 +133,7 @@ class Prediction:
         mask: the answer at image resolution; None when the model gave no mask at all.
         presence: probability that the object is there, between 0 and 1.
         text: the words of the answer.
+        levels: the probabilities behind the mask, where they were kept; None also for an object judged absent.
     """
 
     frame_id: str
@@ -139,6 +141,7 @@ class Prediction:
     mask: Rle | None
     presence: float
     text: str = ""
+    levels: ProbabilityLevels | None = None
 
 
 class Severity(StrEnum):

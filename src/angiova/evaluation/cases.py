@@ -10,6 +10,7 @@ from angiova.data.records import FrameRecord, Origin, Prediction, Target, Target
 from angiova.data.rle import BoolMask, Rle
 from angiova.errors import DataError
 from angiova.evaluation.branches import BranchCounts, CalibreClass
+from angiova.evaluation.calibration import BinCounts, count_bins
 from angiova.evaluation.metrics import METRICS
 from angiova.evaluation.overlap import Counts
 from angiova.evaluation.scores import Outcome, score_masks
@@ -41,6 +42,7 @@ class Case:
         counts: confusion counts in pixels.
         scores: each of METRICS that the case can have; None for a case that is absent from target and answer alike.
         branches: the target's branches by calibre class, and how far the answer covers them.
+        bins: pixels by the probability that the model gave them; None where probabilities were not kept.
         view: where the C-arm stood, see `angiova.evaluation.views`; None where the angles are unknown.
         phase: of the contrast in the run, see `angiova.evaluation.phases`; None where it cannot be told.
     """
@@ -60,6 +62,7 @@ class Case:
     counts: Counts
     scores: Mapping[str, float] | None
     branches: Mapping[CalibreClass, BranchCounts] = field(default_factory=dict)
+    bins: BinCounts | None = None
     view: str | None = None
     phase: str | None = None
 
@@ -114,8 +117,17 @@ def score_target(record: FrameRecord, target: Target, answer: Prediction | None)
         counts=found.counts,
         scores=found.values,
         branches=found.branches,
+        bins=_bins(record, target, answer),
         view=None if record.angles_deg is None else view_of(*record.angles_deg),
     )
+
+
+def _bins(record: FrameRecord, target: Target, answer: Prediction | None) -> BinCounts | None:
+    if answer is None or answer.levels is None:
+        return None
+    for level in answer.levels.at_least:
+        _refuse_other_size(record, level)
+    return count_bins(target.mask, answer.levels)
 
 
 def _united(targets: list[Target]) -> Target:

@@ -13,11 +13,12 @@ from angiova import __version__
 from angiova.data.manifest import Manifest
 from angiova.data.predictions import read_predictions
 from angiova.data.records import Prediction, Split
+from angiova.data.rle import Rle
 from angiova.errors import ConfigError, DataError
 from angiova.evaluation.cases import Answers, Case, merged_targets, score_frame
 from angiova.evaluation.chance import FrameChance, chance_level, chance_of_frame
 from angiova.evaluation.findings import scope_findings, score_findings, split_findings
-from angiova.evaluation.groups import by_calibre, by_name, main_kind, observations
+from angiova.evaluation.groups import by_calibre, by_name, by_probability, main_kind, observations
 from angiova.evaluation.leakage import leakage_findings
 from angiova.evaluation.phases import with_phases
 from angiova.evaluation.result import Evaluation, LeakageFacts, MetricSummary
@@ -81,8 +82,9 @@ def evaluate(
         phases=by_name(main, [case.phase for case in main]),
         views=by_name(main, [case.view for case in main]),
         calibres=by_calibre(cases),
+        calibration=by_probability(cases),
         findings=[
-            *score_findings(cases, answers),
+            *score_findings(cases, answers, measured.targets),
             *scope_findings(phrases, measured.num_left_out),
             *leakage_findings(leakage),
             *split_findings(split, patients.total, patients.in_training, independent),
@@ -116,7 +118,10 @@ def _earlier(folder: Path, manifest: Manifest, split: Split) -> Evaluation | Non
     """Return what was said beside the predictions about the model that made them, if it was about the same frames."""
     if not (folder / EVALUATION_NAME).exists():
         return None
-    earlier = read_evaluation(folder)
+    try:
+        earlier = read_evaluation(folder)
+    except DataError:  # of an earlier format, which computing again is the remedy for
+        return None
     is_same = earlier.manifest_sha256 == manifest.sha256() and earlier.split is split
     return earlier if is_same else None
 
@@ -143,6 +148,7 @@ class _Measured:
     cases: list[Case] = field(default_factory=list)
     chances: list[FrameChance] = field(default_factory=list)
     num_left_out: int = 0
+    targets: dict[tuple[str, str, str | None], Rle] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,8 @@ def _measure(manifest: Manifest, split: Split, answers: Answers, phrases: tuple[
         record = whole.only(phrases)
         num_targets += len(merged_targets(whole))
         measured.cases.extend(score_frame(record, answers))
+        for target in merged_targets(record):
+            measured.targets[record.frame_id, target.phrase, target.observer] = target.mask
         chance = chance_of_frame(record, answers)
         if chance is not None:
             measured.chances.append(chance)

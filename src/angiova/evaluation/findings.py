@@ -6,18 +6,34 @@ so that such a table never again stands without its explanation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from angiova.data.records import Finding, Severity, Split, TargetKind
+from angiova.data.rle import Rle
 from angiova.evaluation.cases import Answers, Case, Outcome
 
+Targets = Mapping[tuple[str, str, str | None], Rle]
 
-def score_findings(cases: Sequence[Case], answers: Answers) -> list[Finding]:
-    """Return what is impossible or doubtful in the scores and answers themselves."""
+MIN_FOR_CONSTANT: Final = 5
+# Metrics whose equality to the last digit on different masks cannot be chance.
+_GRADED: Final = ("iou", "precision", "recall", "accuracy", "assd_px")
+
+
+def score_findings(cases: Sequence[Case], answers: Answers, targets: Targets) -> list[Finding]:
+    """Return what is impossible or doubtful in the scores and answers themselves.
+
+    Args:
+        cases: every case.
+        answers: the predictions.
+        targets: masks of the targets, by frame_id, phrase and observer.
+    """
     return [
         *_of_kinds(cases),
         *_identical_answers(cases, answers),
         *_copied_targets(cases),
+        *_targets_of_other_frames(cases, answers, targets),
+        *_constant_metrics(cases),
         *_no_answer_found_anything(cases),
         *_missing_answers(cases),
     ]
@@ -88,6 +104,38 @@ def _copied_targets(cases: Sequence[Case]) -> Iterator[Finding]:
     if all(case.is_identical for case in cases) and any(case.counts.tp for case in cases):
         message = f"on all {len(cases)} targets the prediction equals the target in every pixel"
         yield _impossible("prediction-is-target", "predictions", message)
+
+
+def _targets_of_other_frames(cases: Sequence[Case], answers: Answers, targets: Targets) -> Iterator[Finding]:
+    """Yield an error where masks were drawn for one frame and handed in, pixel by pixel, for another."""
+    owners: dict[tuple[str, Rle], set[str]] = {}
+    for (frame_id, phrase, _), mask in targets.items():
+        owners.setdefault((phrase, mask), set()).add(frame_id)
+    copied = []
+    for frame_id, phrase in dict.fromkeys((case.frame_id, case.phrase) for case in cases):
+        answer = answers.get((frame_id, phrase))
+        if answer is None or answer.mask is None or answer.mask.is_empty:
+            continue
+        found = owners.get((phrase, answer.mask), set())
+        if found and frame_id not in found:
+            copied.append(frame_id)
+    if copied:
+        message = f"on {len(copied)} frames the prediction equals, in every pixel, the target of another frame"
+        yield _impossible("prediction-is-other-target", copied[0], message)
+
+
+def _constant_metrics(cases: Sequence[Case]) -> Iterator[Finding]:
+    """Yield a warning where a finely graded metric never varies although Dice does; perfect ones have their own."""
+    for kind in TargetKind:
+        scores = [case.scores for case in cases if case.kind is kind and case.outcome is Outcome.COMPARED]
+        columns = {name: [s[name] for s in scores if s is not None] for name in ("dice", *_GRADED)}
+        if len(scores) < MIN_FOR_CONSTANT or len(set(columns["dice"])) == 1:
+            continue
+        for name in _GRADED:
+            if len(set(columns[name])) == 1:
+                message = f"{name} is {columns[name][0]:.4f} in all {len(scores)} compared cases, though Dice varies"
+                remedy = "check what was compared with what; over- or under-segmentation everywhere does this too"
+                yield Finding("metric-constant", Severity.WARNING, kind.value, message, remedy)
 
 
 def _no_answer_found_anything(cases: Sequence[Case]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from angiova.data.records import TargetKind
 from angiova.evaluation.branches import CalibreClass
+from angiova.evaluation.calibration import Calibration, calibration
 from angiova.evaluation.cases import Case, Outcome
 from angiova.evaluation.metrics import METRICS
 from angiova.evaluation.result import CalibreSummary, GroupSummary
@@ -52,6 +53,18 @@ def by_calibre(cases: Sequence[Case]) -> dict[TargetKind, dict[CalibreClass, Cal
     """Summarise the branches of each kind by calibre class; kinds and classes without any are left out."""
     found = {kind: _classes([case for case in cases if case.kind is kind]) for kind in TargetKind}
     return {kind: classes for kind, classes in found.items() if classes}
+
+
+def by_probability(cases: Sequence[Case]) -> dict[TargetKind, Calibration]:
+    """Return how far the probabilities of each kind can be trusted; kinds without probabilities are left out."""
+    found = {}
+    for kind in TargetKind:
+        answered = [case for case in cases if case.kind is kind and case.answered]
+        bins = [case.bins for case in answered if case.bins is not None]
+        summary = calibration(bins, len(answered) - len(bins))
+        if summary is not None:
+            found[kind] = summary
+    return found
 
 
 def observations(cases: Sequence[Case], metric: str) -> list[Observation]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from angiova.data.records import Finding, Severity, Split, TargetKind
 from angiova.evaluation.boundary import TOLERANCE_MM, TOLERANCE_PX
 from angiova.evaluation.branches import CalibreClass
+from angiova.evaluation.calibration import Calibration
 from angiova.evaluation.cases import Case
 from angiova.evaluation.metrics import ALL_METRICS, DEFINITIONS, Better, Unit
 
@@ -88,40 +89,6 @@ class CalibreSummary(_Part):
     length_px: int
     covered_px: int
     recall: MetricSummary
-
-
-class ReliabilityBin(_Part):
-    """Pixels to which the model gave a probability from `low` to below `high`.
-
-    Attributes:
-        num_pixels: how many.
-        num_vessel: how many of them are foreground in the target.
-        mean_probability: what the model said of them, on average; None without pixels.
-    """
-
-    low: float
-    high: float
-    num_pixels: int
-    num_vessel: int
-    mean_probability: float | None
-
-
-class Calibration(_Part):
-    """How far the model's probabilities can be taken at their word.
-
-    Attributes:
-        bins: the reliability curve, in order.
-        ece: expected calibration error over all pixels; small wherever most of the image is plain background.
-        ece_foreground: the same over pixels of probability 0.1 and more; None without any.
-        num_cases: answers whose probabilities were kept.
-        num_without: answers without probabilities (none kept, or judged absent); in no bin.
-    """
-
-    bins: list[ReliabilityBin]
-    ece: float
-    ece_foreground: float | None
-    num_cases: int
-    num_without: int
 
 
 class LeakageFacts(_Part):

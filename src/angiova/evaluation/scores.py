@@ -5,10 +5,11 @@
 | present | not empty     | compared   | as measured    | as measured        | as counted    | as measured |
 | present | empty or none | missed     | 0              | image's diagonal   | as counted    | area -1     |
 | absent  | not empty     | false      | 0              | image's diagonal   | as counted    | -           |
-| absent  | empty         | absent     | no score at all: counted, and in no mean                        |
+| absent  | empty         | absent     | -              | -                  | -             | -           |
 | absent  | none          | unanswered | 0              | image's diagonal   | -             | -           |
 
-*None* means that the predictions hold no row for the case. A mean that skips missed vessels rewards a model that finds
+An absent case has no score at all: it is counted, and in no mean. *None* means that the predictions hold no row for
+the case. A mean that skips missed vessels rewards a model that finds
 fewer of them, which is what NaN and `nanmean` do in the usual libraries. A metric that a case cannot have at all is
 left out of its scores: recall of thin branches where the target has none, millimetres without a spacing.
 """

@@ -22,6 +22,7 @@ EVALUATION_NAME: Final = "evaluation.json"
 FRAMES_NAME: Final = "frames.csv"
 PREDICTIONS_NAME: Final = "predictions.parquet"
 COMPARISONS_DIR: Final = "comparisons"
+_AGAIN: Final = "compute it again with `angiova eval --from-predictions`"
 
 _TEXTS: Final = (
     *("frame_id", "patient", "run", "kind", "phrase", "segment", "observer", "origin", "outcome"),
@@ -68,7 +69,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise DataError(f"field {field}: {first['msg']}", where=folder / EVALUATION_NAME) from None
+        raise DataError(f"field {field}: {first['msg']}", where=folder / EVALUATION_NAME, remedy=_AGAIN) from None
 
 
 def frames_table(cases: Sequence[Case]) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import Protocol
 from angiova.data import rle
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage
+from angiova.data.probabilities import ProbabilityLevels
 from angiova.data.records import FrameRecord, Prediction
 from angiova.data.rle import BoolMask
 from angiova.errors import DataError
@@ -21,10 +22,12 @@ class MaskAnswer:
     Attributes:
         mask_HW: the mask at image resolution; empty when the object is judged absent and the model gates by presence.
         presence: probability that the object is in the frame.
+        levels: the probabilities of its pixels, where they are kept and the object is not judged absent.
     """
 
     mask_HW: BoolMask
     presence: float
+    levels: ProbabilityLevels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,13 @@ class Answer:
 
 
 class Answerer(Protocol):
-    """Whatever can be asked about frames."""
+    """Whatever can be asked about frames.
+
+    Attributes:
+        keep_probabilities: whether its answers hold the probabilities of pixels, if it has any to give.
+    """
+
+    keep_probabilities: bool
 
     @property
     def phrases(self) -> tuple[str, ...] | None:
@@ -72,7 +81,7 @@ def prediction_of(frame_id: str, phrase: str, answer: Answer) -> Prediction:
     if not answer.masks:
         return Prediction(frame_id, phrase, None, 0.0, answer.text)
     first = answer.masks[0]
-    return Prediction(frame_id, phrase, rle.encode(first.mask_HW), first.presence, answer.text)
+    return Prediction(frame_id, phrase, rle.encode(first.mask_HW), first.presence, answer.text, first.levels)
 
 
 def batched(records: Iterable[FrameRecord], size: int) -> Iterator[list[FrameRecord]]:

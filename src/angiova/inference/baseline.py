@@ -29,6 +29,7 @@ class BaselinePredictor:
 
     def __init__(self, baseline: Baseline, threshold: float = 0.5) -> None:
         self.baseline, self.phrases, self._threshold = baseline, (baseline.phrase,), threshold
+        self.keep_probabilities = False  # a baseline hands out masks alone, whatever is asked
 
     def answer(
         self, images: Sequence[GreyImage], questions: Sequence[str], image_of_question: Sequence[int]

@@ -69,6 +69,7 @@ def evaluate_model(
     if leakage is not None and not leakage.is_clean and not allow_leakage:
         remedy = "evaluate on other patients, or add --allow-leakage, which every report then says in red"
         raise DataError(describe(leakage), where=dataset, remedy=remedy)
+    predictor.keep_probabilities = True
     predictions = list(_with_progress(predictor, manifest, records, batch))
     evaluation = evaluate(manifest, Split(split), predictions, predictor.phrases, leakage)
     write_evaluation(folder, manifest, evaluation, predictions)

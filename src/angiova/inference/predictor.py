@@ -12,6 +12,7 @@ import torch
 from angiova.baselines.opening import open_baseline
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage, read_grey
+from angiova.data.probabilities import levels_of
 from angiova.data.prompts import question_for
 from angiova.data.records import FrameRecord, Prediction
 from angiova.errors import ModelError
@@ -51,6 +52,7 @@ class Predictor:
         self, model: Sa2VAModel, processor: Sa2VAProcessor, device: torch.device, threshold: float = 0.5
     ) -> None:
         self.model, self.processor, self.device = model.to(device).eval(), processor, device
+        self.keep_probabilities = False  # evaluation wants them; they cost nine masks for one
         # Inputs are float32; autocast lets them meet weights that are stored in half of that, all or some of them.
         self._bf16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
         self.phrases = None
@@ -100,7 +102,12 @@ class Predictor:
             for logits_HW, probability in zip(generation.masks.logits_of(), presence, strict=True):
                 is_there = probability >= PRESENCE_THRESHOLD or not self.model.config.presence_gate
                 mask_HW = (logits_HW > self._cut).cpu().numpy()
-                masks.append(MaskAnswer(mask_HW if is_there else np.zeros_like(mask_HW), probability))
+                levels = (
+                    levels_of(logits_HW.float().sigmoid().cpu().numpy())
+                    if self.keep_probabilities and is_there
+                    else None
+                )
+                masks.append(MaskAnswer(mask_HW if is_there else np.zeros_like(mask_HW), probability, levels))
         ends = np.cumsum(generation.num_masks_B).tolist()
         return [
             Answer(self.processor.words(ids), tuple(masks[end - count : end]))

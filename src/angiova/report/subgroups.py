@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from angiova.evaluation.result import Calibration, Evaluation, GroupSummary
+from angiova.evaluation.calibration import Calibration
+from angiova.evaluation.result import Evaluation, GroupSummary
 from angiova.report import formats
 from angiova.report.charts.bars import Row, interval_chart
 from angiova.report.charts.lines import Panel, Series, line_chart
