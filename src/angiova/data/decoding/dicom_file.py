@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from pydicom import Dataset, dcmread
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 from pydicom.filebase import DicomFileLike
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_file_meta_info
@@ -24,6 +25,8 @@ MAGIC: Final = b"DICM"
 # Of the file meta information, what precedes the bytes that its group length counts (PS3.10 7.1).
 GROUP_LENGTH_BYTES: Final = 12
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+# How a JPEG or JPEG-LS image begins, and a JPEG 2000 one.
+FRAME_STARTS: Final = (b"\xff\xd8", b"\xff\x4f")
 MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
 COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 MODALITIES: Final = ("XA", "RF")
@@ -200,11 +203,15 @@ def _check_length(stream: BinaryIO, syntax: UID, shape: Shape) -> None:
 
 
 def _check_frames(stream: BinaryIO, shape: Shape) -> None:
-    num_frames = 0
-    for _ in generate_frames(stream, number_of_frames=shape.num_frames):
-        num_frames += 1
-        if num_frames > shape.num_frames:
-            break
+    """Count the encoded frames, as fragments where one frame is promised: pydicom then joins whatever is there."""
+    start = stream.tell()
+    num_frames = sum(
+        1 for _ in islice(generate_frames(stream, number_of_frames=shape.num_frames), shape.num_frames + 1)
+    )
+    if shape.num_frames == 1:
+        stream.seek(start)
+        parse_basic_offsets(stream)
+        num_frames = max(num_frames, sum(part.startswith(FRAME_STARTS) for part in generate_fragments(stream)))
     if num_frames != shape.num_frames:
-        most = "more" if num_frames > shape.num_frames else num_frames
-        raise DataError(f"its header promises {shape.num_frames} frames, {most} are there")
+        there = "more" if num_frames > shape.num_frames else num_frames
+        raise DataError(f"its header promises {shape.num_frames} frames, {there} are there")

@@ -18,6 +18,8 @@ from angiova.data.pixels import GreyImage
 # A stroke stands out from what lies within this many pixels, in a share of the image's height with a floor.
 STROKE_SHARE, MIN_STROKE_PX = 1 / 64, 7
 CONTRAST: Final = 70
+# Writing is white; what is merely brighter than the dark vessels on both sides of it is not.
+WHITE: Final = 180
 # Strokes that stay: over a run they change by less than this, JPEG's noise included.
 STEADY: Final = 48
 MIN_HEIGHT_PX, MAX_HEIGHT_SHARE = 6, 1 / 12
@@ -83,7 +85,7 @@ def _strokes(image_HW: GreyImage) -> npt.NDArray[np.bool_]:
     """Return what is thin and much brighter than its surroundings (a white top-hat)."""
     size_px = max(MIN_STROKE_PX, int(image_HW.shape[0] * STROKE_SHARE) | 1)
     opened_HW = ndimage.grey_opening(image_HW, size=(size_px, size_px))
-    return np.asarray(image_HW.astype(np.int16) - opened_HW >= CONTRAST)
+    return np.asarray((image_HW >= WHITE) & (image_HW.astype(np.int16) - opened_HW >= CONTRAST))
 
 
 def _characters(strokes_HW: npt.NDArray[np.bool_]) -> list[Box]:

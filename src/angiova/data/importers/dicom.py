@@ -61,11 +61,11 @@ class DicomImporter:
         """Return the frames run by run."""
         _check_options(options)
         pseudonyms = Pseudonyms(load_key(options.key or default_key_path()))
-        with Decoder(options.limits) as decoder:
-            paths = image_files(source, decoder, findings)
-            runs = _runs(_opened(paths, decoder, findings))
+        decoder = Decoder(options.limits)  # closed by `_frames`, which goes on with it
+        paths = image_files(source, decoder, findings)
+        runs = _runs(_opened(paths, decoder, findings))
         num_frames = sum(file.facts.num_frames for files in runs for file in files)
-        frames = _frames(runs, pseudonyms, options, findings)
+        frames = _frames(runs, decoder, pseudonyms, options, findings)
         return Reading(num_frames, frames, hide=lambda where: pseudonyms.of("file", where))
 
 
@@ -118,9 +118,13 @@ def _runs(files: Iterator[ImageFile]) -> list[list[ImageFile]]:
 
 
 def _frames(
-    runs: list[list[ImageFile]], pseudonyms: Pseudonyms, options: ImportOptions, findings: Findings
+    runs: list[list[ImageFile]],
+    decoder: Decoder,
+    pseudonyms: Pseudonyms,
+    options: ImportOptions,
+    findings: Findings,
 ) -> Iterator[SourceFrame]:
-    with Decoder(options.limits) as decoder:
+    with decoder:
         for run in runs:
             yield from _frames_of_run(run, decoder, pseudonyms, options, findings)
 
