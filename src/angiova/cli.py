@@ -68,7 +68,7 @@ def import_(
     out: Out,
     format: Annotated[
         str | None,
-        typer.Option(help="coco, masks, dicom, frames, sa2va or sa2va-video; default: chosen by looking."),
+        typer.Option(help="coco, masks, dicom, video, frames, sa2va or sa2va-video; default: chosen by looking."),
     ] = None,
     pattern: Annotated[
         str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -94,8 +95,13 @@ def is_dicom(path: Path) -> bool:
         return stream.read(len(MAGIC)) == MAGIC
 
 
-def open_dicom(path: Path, limits: DecodeLimits) -> DicomFile:
+def open_dicom(path: Path, limits: DecodeLimits, also: Sequence[str] = ()) -> DicomFile:
     """Open an XA or RF image file.
+
+    Args:
+        path: the file.
+        limits: what it may inflate to, and how large its run may be.
+        also: keywords of elements to read beside WANTED.
 
     Raises:
         DataError: it is none, says something that cannot be, or is shorter than it says.
@@ -103,7 +109,7 @@ def open_dicom(path: Path, limits: DecodeLimits) -> DicomFile:
     if not is_dicom(path):
         raise DataError("is no DICOM file (no DICM at byte 128)", remedy="export it as DICOM part 10")
     stream = _explicit(path, limits)
-    header = dcmread(stream, stop_before_pixels=True, specific_tags=list(WANTED))
+    header = dcmread(stream, stop_before_pixels=True, specific_tags=[*WANTED, *also])
     _refuse_kind(header)
     syntax = UID(header.file_meta.TransferSyntaxUID)
     shape = _shape(header, limits)

@@ -79,6 +79,10 @@ def _answer(request: Mapping[str, Any], limits: DecodeLimits) -> Iterator[Messag
 
 def _task(name: str) -> Task:
     """Return what a request asks for; pydicom and PyAV are loaded by the first request that needs them."""
+    if name.startswith("video"):
+        from angiova.data.decoding import video
+
+        return video.TASKS[name]
     from angiova.data.decoding import dicom
 
     return dicom.TASKS[name]

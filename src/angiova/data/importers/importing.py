@@ -23,6 +23,7 @@ from angiova.data.importers.options import ImportOptions
 from angiova.data.importers.sa2va import Sa2vaImporter
 from angiova.data.importers.sa2va_video import Sa2vaVideoImporter
 from angiova.data.importers.source import Decoded, Importer, Reading, SourceFrame, unreadable
+from angiova.data.importers.video import VideoImporter
 from angiova.data.manifest import Manifest, ManifestWriter, Provenance
 from angiova.data.pixel_hashes import pixels_sha256, write_pixel_hashes
 from angiova.data.pixels import GreyImage, read_pixels, to_grey, write_png
@@ -38,11 +39,14 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
     CocoImporter(),
     MaskImporter(),
     DicomImporter(),
+    VideoImporter(),
     FrameImporter(),
 )
 PHRASE_FORMATS: Final = frozenset({"masks", "frames"})
 # Findings after which something of the source is not in the data set, though it was meant to be.
-LEFT_OUT: Final = frozenset({"dicom-unreadable", "dicom-instance-twice", "dicomdir-file-missing", "image-unreadable"})
+LEFT_OUT: Final = frozenset(
+    {"dicom-unreadable", "dicom-instance-twice", "dicomdir-file-missing", "image-unreadable", "video-unreadable"}
+)
 REPORT_NAME: Final = "import.json"
 SHEET_NAME: Final = "contact_sheet.png"
 
@@ -116,7 +120,7 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
     Args:
         source: folder or file with images and labels.
         out: folder to make; it appears only once everything is in it.
-        format: coco, masks, dicom, frames, sa2va or sa2va-video; None chooses by looking.
+        format: coco, masks, dicom, video, frames, sa2va or sa2va-video; None chooses by looking.
         options: what the files don't say.
 
     Raises:
