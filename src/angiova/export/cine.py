@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from angiova.data.pixels import GreyImage
 from angiova.data.rle import BoolMask
 from angiova.errors import DataError
 from angiova.export.overlay import ColourImage, overlay
@@ -26,7 +28,7 @@ QUALITY: Final = "12"
 GIF_STEP_MS, GIF_LEAST_MS = 10, 20
 
 
-def overlays(images: Iterable[np.ndarray], masks: Iterable[Sequence[BoolMask]]) -> Iterator[ColourImage]:
+def overlays(images: Iterable[GreyImage], masks: Iterable[Sequence[BoolMask]]) -> Iterator[ColourImage]:
     """Yield each 8-bit grey image (H, W) of a run with its masks laid over it, (H, W, 3)."""
     for image_HW, masks_of_frame in zip(images, masks, strict=True):
         yield overlay(image_HW, list(masks_of_frame))
@@ -48,7 +50,11 @@ def write_mp4(path: Path, pictures: Iterable[ColourImage], times_s: Sequence[flo
         stream = container.add_stream("libx264", rate=Fraction(DEFAULT_RATE), options={"crf": QUALITY})
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TIME_BASE
-        for picture, time_ms in zip(pictures, _times_ms(times_s), strict=times_s is not None):
+        times_ms = _times_ms(times_s)
+        for picture in pictures:
+            time_ms = next(times_ms, None)
+            if time_ms is None:
+                raise DataError("more pictures than times", where=path)
             even = np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)))
             if not num_frames:
                 stream.height, stream.width = even.shape[:2]
@@ -56,8 +62,8 @@ def write_mp4(path: Path, pictures: Iterable[ColourImage], times_s: Sequence[flo
             frame.pts, frame.time_base = time_ms, TIME_BASE
             container.mux(stream.encode(frame))
             num_frames += 1
-        if not num_frames:
-            raise DataError("no picture to write", where=path)
+        if num_frames != (num_frames or 1 if times_s is None else len(times_s)):
+            raise DataError(f"{num_frames} pictures", where=path, remedy="give at least one, and one time each")
         container.mux(stream.encode(None))
     return num_frames
 
@@ -98,5 +104,5 @@ def _times_ms(times_s: Sequence[float] | None) -> Iterator[int]:
 def _durations(times_ms: Sequence[int]) -> list[int]:
     """Return how long each picture of a GIF stays, without letting the rounding add up; the last as the one before."""
     ticks = [round(time_ms / GIF_STEP_MS) * GIF_STEP_MS for time_ms in times_ms]
-    steps = [max(after - before, GIF_LEAST_MS) for before, after in zip(ticks, ticks[1:], strict=False)]
+    steps = [max(after - before, GIF_LEAST_MS) for before, after in pairwise(ticks)]
     return [*steps, steps[-1] if steps else round(MILLI / DEFAULT_RATE / GIF_STEP_MS) * GIF_STEP_MS]
