@@ -62,7 +62,7 @@ def write_mp4(path: Path, pictures: Iterable[ColourImage], times_s: Sequence[flo
             frame.pts, frame.time_base = time_ms, TIME_BASE
             container.mux(stream.encode(frame))
             num_frames += 1
-        if num_frames != (num_frames or 1 if times_s is None else len(times_s)):
+        if num_frames == 0 or (times_s is not None and num_frames != len(times_s)):
             raise DataError(f"{num_frames} pictures", where=path, remedy="give at least one, and one time each")
         container.mux(stream.encode(None))
     return num_frames
