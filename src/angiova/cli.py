@@ -94,7 +94,7 @@ def import_(
         ),
     ] = None,
     mask_burned_in: Annotated[
-        bool, typer.Option("--mask-burned-in", help="Blank what looks like text in DICOM files.")
+        bool, typer.Option("--mask-burned-in", help="Blank what looks like text in DICOM and video.")
     ] = False,
     decode_memory: Annotated[
         int, typer.Option(min=256, metavar="MIB", help="Memory that opening a DICOM or video file may use, in MiB.")

@@ -235,6 +235,39 @@ def test_reader_that_stops_half_way_gets_no_frames_of_the_file_before(tmp_path: 
         assert decoder.one("dicom-facts", tmp_path / "second.dcm").fields["bits"] == 12
 
 
+FUZZED: dict[str, Callable[[Path], Path]] = {
+    "native": lambda path: write_run(path, run_of(3, 12), 12, WindowCenter=5, WindowWidth=9, FrameTime=40),
+    "RLE": lambda path: write_compressed(path, run_of(3), 8, RLELossless),
+    "JPEG-LS": lambda path: write_compressed(path, run_of(3), 8, JPEGLSLossless),
+    "JPEG lossless": lambda path: write_compressed(path, run_of(3), 8, JPEGLosslessSV1),
+    "JPEG 2000": lambda path: write_compressed(path, run_of(3), 8, JPEG2000Lossless),
+    "deflated": lambda path: write_deflated(path, dataset_of(run_of(3))),
+}
+
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_any_change_of_bytes_is_read_or_refused_by_name(tmp_path: Path, name: str) -> None:
+    """Sixty copies of a file with some bytes changed, most of them in the header: no other outcome than these two."""
+    content = np.frombuffer(FUZZED[name](tmp_path / "good.dcm").read_bytes(), dtype=np.uint8)
+    rng = np.random.default_rng(len(content))
+    outcomes = {"read": 0, "refused": 0}
+    with Decoder(DecodeLimits(seconds=5)) as decoder:
+        for number in range(60):
+            changed = content.copy()
+            places = rng.integers(128, min(len(content), 1200), rng.integers(1, 6))
+            changed[places] = rng.integers(0, 256, len(places), dtype=np.uint8)
+            path = tmp_path / f"{number}.dcm"
+            path.write_bytes(changed.tobytes()[: len(content) if number % 4 else rng.integers(132, len(content))])
+            try:
+                decoder.one("dicom-facts", path)
+                assert sum(1 for _ in decoder.ask("dicom-frames", path, range=[0, 255])) >= 1
+                outcomes["read"] += 1
+            except DataError as error:
+                assert str(error).strip()
+                outcomes["refused"] += 1
+    assert min(outcomes.values()) > 0  # the changes were neither harmless nor all fatal
+
+
 def test_decoding_process_cannot_write_files(tmp_path: Path) -> None:
     write_run(tmp_path / "a.dcm", run_of(3))
     with Decoder(DecodeLimits()) as decoder:

@@ -148,6 +148,25 @@ def test_first_of_several_windows_counts(tmp_path: Path) -> None:
     assert (image_HW[values_THW[0] >= 105] == 255).all()
 
 
+def test_inverse_presentation_is_inverted(tmp_path: Path) -> None:
+    values_THW = run_of()
+    write_run(tmp_path / "source" / "a.dcm", values_THW, PresentationLUTShape="INVERSE")
+    imported(tmp_path)
+    np.testing.assert_array_equal(images_of(tmp_path), 255 - values_THW)
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+def test_colour_becomes_luma(tmp_path: Path, planar: int) -> None:
+    values_HWC = np.stack([noise(seed) for seed in range(3)], axis=-1)
+    stored = values_HWC if planar == 0 else values_HWC.transpose(2, 0, 1)
+    elements = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": planar}
+    write_run(tmp_path / "source" / "a.dcm", values_HWC[..., 0][None], **elements, PixelData=stored.tobytes())
+    imported(tmp_path)
+    luma_HW = values_HWC @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    assert_within_one(images_of(tmp_path), luma_HW[None])
+    assert frames_of(tmp_path)[0].photometry.channels == 3
+
+
 def lookup_table(values: list[int], bits: int) -> Sequence:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [len(values), 0, bits], values

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from test_identity import background, written_on
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord
@@ -122,6 +123,24 @@ def test_pattern_names_patient_and_run(tmp_path: Path) -> None:
     records, _ = read_back(tmp_path / "out")
     assert (report.num_patients, report.num_runs) == (2, 3)
     assert {record.run for record in records} == {"p1_left", "p1_right", "p2_left"}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_burned_in_text_is_reported_and_blanked_only_when_asked(tmp_path: Path, masked: bool) -> None:
+    frames = [written_on(background(seed), "DOE JANE", (12, 12), 20) for seed in range(3)]
+    (tmp_path / "source").mkdir()
+    with av.open(str(tmp_path / "source" / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 512, 512, "gray"
+        for image_HW in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image_HW, format="gray")))
+        container.mux(stream.encode(None))
+    report = run_import(tmp_path / "source", tmp_path / "out", mask_burned_in=masked)
+    assert [finding.code for finding in report.findings] == ["burned-in-text"]
+    _, images = read_back(tmp_path / "out")
+    for image_HW, frame_HW in zip(images, frames, strict=True):
+        np.testing.assert_array_equal(image_HW[60:], frame_HW[60:])
+        assert (image_HW[10:45, 12:90].max() < 250) == masked
 
 
 def test_single_file(tmp_path: Path) -> None:

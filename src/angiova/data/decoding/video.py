@@ -20,7 +20,7 @@ RGB_CHANNELS: Final = 3
 
 
 def frames(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iterator[Message]:
-    """Answer with size, channels and time of every frame, and with its pixels where the request has `pixels`."""
+    """Answer with size, channels, time and grey values of every frame."""
     decoded_bytes, last_s = 0, None
     try:
         for index, (frame, time_s) in enumerate(_decoded(path)):
@@ -39,7 +39,7 @@ def frames(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iter
                     "channels": 1 if is_grey else RGB_CHANNELS,
                     "time_s": time_s,
                 },
-                _grey(frame, is_grey).tobytes() if request["pixels"] else b"",
+                _grey(frame, is_grey).tobytes(),
             )
     except av.error.FFmpegError as error:
         raise DataError(f"cannot be decoded as a video ({type(error).__name__})") from None

@@ -7,12 +7,15 @@ is a help for a person who looks at the contact sheet, not a proof that there is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from angiova.data.importers.findings import Findings
+from angiova.data.importers.options import ImportOptions
 from angiova.data.pixels import GreyImage
 
 # A stroke stands out from what lies within this many pixels, in a share of the image's height with a floor.
@@ -28,6 +31,7 @@ MIN_FILL, MAX_FILL = 0.12, 0.95
 MIN_CHARACTERS: Final = 3
 MIN_CHARACTERS_ALONE: Final = 4
 MARGIN_PX: Final = 2
+MAX_NAMED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,16 @@ def find_text(darkest_HW: GreyImage, brightest_HW: GreyImage, num_frames: int) -
     characters = _characters(strokes_HW)
     least = MIN_CHARACTERS if num_frames > 1 else MIN_CHARACTERS_ALONE
     return tuple(_padded(line, darkest_HW.shape) for line in _lines(characters, least))
+
+
+def report_text(path: Path, boxes: tuple[Box, ...], options: ImportOptions, findings: Findings) -> None:
+    """Record where text seems to be burned into the run in `path`, and whether it is blanked."""
+    places = ", ".join(f"rows {b.top}-{b.bottom} columns {b.left}-{b.right}" for b in boxes[:MAX_NAMED])
+    more = f" and {len(boxes) - MAX_NAMED} more" if len(boxes) > MAX_NAMED else ""
+    state = "blanked" if options.mask_burned_in else "left as it is"
+    message = f"what looks like text is burned in and was {state}: {places}{more}"
+    remedy = "look at the contact sheet" if options.mask_burned_in else "look, and blank it with --mask-burned-in"
+    findings.warn("burned-in-text", path, message, remedy)
 
 
 def blank(grey_HW: GreyImage, boxes: tuple[Box, ...]) -> GreyImage:

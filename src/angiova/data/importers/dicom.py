@@ -19,7 +19,7 @@ import numpy as np
 
 from angiova.data.decoding.decoder import Decoder
 from angiova.data.decoding.facts import DicomFacts
-from angiova.data.importers.burned_in import Box, blank, find_text
+from angiova.data.importers.burned_in import Box, blank, find_text, report_text
 from angiova.data.importers.dicom_files import image_files, is_source
 from angiova.data.importers.findings import Findings
 from angiova.data.importers.options import ImportOptions
@@ -220,17 +220,8 @@ def _look_for_text(
         return (), []
     boxes = find_text(darkest, brightest, sum(file.facts.num_frames for file in readable))
     if boxes:
-        _report_text(readable[0].path, boxes, options, findings)
+        report_text(readable[0].path, boxes, options, findings)
     return (boxes if options.mask_burned_in else ()), readable
-
-
-def _report_text(path: Path, boxes: tuple[Box, ...], options: ImportOptions, findings: Findings) -> None:
-    places = ", ".join(f"rows {b.top}-{b.bottom} columns {b.left}-{b.right}" for b in boxes[:4])
-    more = f" and {len(boxes) - 4} more" if len(boxes) > 4 else ""
-    state = "blanked" if options.mask_burned_in else "left as it is"
-    message = f"what looks like text is burned in and was {state}: {places}{more}"
-    remedy = "look at the contact sheet" if options.mask_burned_in else "look, and blank it with --mask-burned-in"
-    findings.warn("burned-in-text", path, message, remedy)
 
 
 def _shown(file: ImageFile, value_range: tuple[float, float], decoder: Decoder) -> Iterator[tuple[int, GreyImage]]:

@@ -43,6 +43,7 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
     FrameImporter(),
 )
 PHRASE_FORMATS: Final = frozenset({"masks", "frames"})
+TEXT_FORMATS: Final = frozenset({"dicom", "video"})
 # Findings after which something of the source is not in the data set, though it was meant to be.
 LEFT_OUT: Final = frozenset(
     {"dicom-unreadable", "dicom-instance-twice", "dicomdir-file-missing", "image-unreadable", "video-unreadable"}
@@ -134,6 +135,8 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
     findings = Findings(options.fix)
     if options.phrase and importer.name not in PHRASE_FORMATS:
         findings.note("phrase-unused", "--phrase", f"the format {importer.name} says itself what its masks show")
+    if importer.name not in TEXT_FORMATS and options.mask_burned_in:
+        findings.note("mask-unused", "--mask-burned-in", f"text is not looked for in the format {importer.name}")
     with _staged(out) as staging:
         reading = importer.read(source, options, findings)
         tally = _write(importer.name, reading, source, staging, options, findings)

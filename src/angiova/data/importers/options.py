@@ -25,7 +25,7 @@ class ImportOptions:
         licence: licence of the data, for the record.
         key: file of the secret under which patients of DICOM files get other names; made where it is missing.
             Default: `angiova.data.importers.pseudonyms.default_key_path`.
-        mask_burned_in: blank what looks like text in DICOM files.
+        mask_burned_in: blank what looks like text in DICOM and video files.
         limits: what opening a DICOM or video file may use.
 
     Raises:

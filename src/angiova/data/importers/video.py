@@ -8,7 +8,7 @@ and frames, and `--pattern` reads patient, study and run from it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,11 @@ import numpy as np
 
 from angiova.data.decoding.decoder import Decoder
 from angiova.data.decoding.messages import Message
+from angiova.data.importers.burned_in import Box, blank, find_text, report_text
 from angiova.data.importers.findings import Findings
 from angiova.data.importers.options import ImportOptions
 from angiova.data.importers.source import Decoded, Naming, Reading, SourceFrame, frame_id_of, natural_key, stays_inside
+from angiova.data.pixels import GreyImage
 from angiova.data.records import Photometry
 from angiova.errors import ConfigError, DataError
 from angiova.files import sha256_file
@@ -29,10 +31,11 @@ BITS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class VideoFile:
-    """A video whose frames were all decoded once."""
+    """A video whose frames were all decoded once, and where text is to be blanked in it."""
 
     path: Path
     num_frames: int
+    text: tuple[Box, ...]
 
 
 class VideoImporter:
@@ -51,7 +54,7 @@ class VideoImporter:
         root = source.parent if source.is_file() else source
         naming = Naming(root, options, findings)
         decoder = Decoder(options.limits)  # closed by `_frames`, which goes on with it
-        videos = list(_readable(_files(source, findings), decoder, findings))
+        videos = list(_readable(_files(source, findings), decoder, options, findings))
         return Reading(
             sum(video.num_frames for video in videos), _frames(videos, root, naming, decoder, options, findings)
         )
@@ -68,15 +71,30 @@ def _files(source: Path, findings: Findings) -> list[Path]:
     return sorted(files, key=natural_key)
 
 
-def _readable(paths: list[Path], decoder: Decoder, findings: Findings) -> Iterator[VideoFile]:
+def _readable(paths: list[Path], decoder: Decoder, options: ImportOptions, findings: Findings) -> Iterator[VideoFile]:
     """Decode every frame once, so that a file which breaks off is known before anything of it is kept."""
     for path in paths:
         try:
-            num_frames = sum(1 for _ in decoder.ask("video-frames", path, pixels=False))
+            video = _looked_through(path, decoder)
         except DataError as error:
             findings.repair("video-unreadable", path, error.problem, "leave the file out", error.remedy or "")
-        else:
-            yield VideoFile(path, num_frames)
+            continue
+        if video.text:
+            report_text(path, video.text, options, findings)
+        yield video if options.mask_burned_in else replace(video, text=())
+
+
+def _looked_through(path: Path, decoder: Decoder) -> VideoFile:
+    darkest: GreyImage | None = None
+    brightest: GreyImage | None = None
+    num_frames = 0
+    for message in decoder.ask("video-frames", path):
+        grey_HW = _pixels(message)
+        darkest = grey_HW if darkest is None else np.minimum(darkest, grey_HW)
+        brightest = grey_HW if brightest is None else np.maximum(brightest, grey_HW)
+        num_frames += 1
+    text = () if darkest is None or brightest is None else find_text(darkest, brightest, num_frames)
+    return VideoFile(path, num_frames, text)
 
 
 def _frames(
@@ -92,12 +110,12 @@ def _frames(
             named, digest = naming.of(video.path), sha256_file(video.path)
             run = named.run_id(otherwise=frame_id_of(video.path.relative_to(root).with_suffix("").parts))
             try:
-                for message in decoder.ask("video-frames", video.path, pixels=True):
-                    index, size_px, decoded = _decoded(video.path, message, digest, options)
+                for index, message in enumerate(decoder.ask("video-frames", video.path)):
+                    decoded = _decoded(video, message, digest, options)
                     yield SourceFrame(
                         frame_id=frame_id_of((f"{run}-{index:05d}",)),
                         image=video.path,
-                        size_px=size_px,
+                        size_px=(decoded.pixels.shape[0], decoded.pixels.shape[1]),
                         run=run,
                         frame=index,
                         named=named,
@@ -107,17 +125,19 @@ def _frames(
                 findings.refuse("video-unreadable", video.path, error.problem, error.remedy or "")
 
 
-def _decoded(path: Path, message: Message, digest: str, options: ImportOptions) -> tuple[int, tuple[int, int], Decoded]:
-    """Return index, (height, width) and content of a frame."""
-    fields = message.fields
-    index, height, width, channels = (int(fields[name]) for name in ("frame", "height", "width", "channels"))
-    if len(message.payload) != height * width:
-        raise DataError("made its decoder answer nonsense", remedy="leave the file out")
-    decoded = Decoded(
-        pixels=np.frombuffer(message.payload, dtype=np.uint8).reshape(height, width),
-        source=str(path.resolve()),
+def _decoded(video: VideoFile, message: Message, digest: str, options: ImportOptions) -> Decoded:
+    fields, grey_HW = message.fields, _pixels(message)
+    return Decoded(
+        pixels=blank(grey_HW, video.text) if video.text else grey_HW,
+        source=str(video.path.resolve()),
         source_sha256=digest,
-        photometry=Photometry(BITS, channels, options.bright_vessels),
+        photometry=Photometry(BITS, int(fields["channels"]), options.bright_vessels),
         time_s=None if fields["time_s"] is None else float(fields["time_s"]),
     )
-    return index, (height, width), decoded
+
+
+def _pixels(message: Message) -> GreyImage:
+    height, width = int(message.fields["height"]), int(message.fields["width"])
+    if len(message.payload) != height * width:
+        raise DataError("made its decoder answer nonsense", remedy="leave the file out")
+    return np.frombuffer(message.payload, dtype=np.uint8).reshape(height, width)
