@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from test_import_video import number_in, numbered
 
 from angiova.data.manifest import Manifest
 from angiova.errors import DataError
 from angiova.export.cine import overlays, write_gif, write_mp4
 from angiova.export.overlay import ColourImage
 from sources import run_import
+from videos import number_in, numbered
 
 TIMES_S = [0.0, 0.066, 0.1, 0.4, 0.433, 1.2]
 

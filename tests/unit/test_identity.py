@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 from pydicom import FileDataset
 from pydicom.datadict import DicomDictionary
 from pydicom.sequence import Sequence
@@ -19,6 +18,7 @@ from angiova.data.manifest import Manifest
 from angiova.data.pixels import read_grey
 from dicoms import dataset_of, run_of, write_dicom, write_run
 from sources import run_import
+from writing import background, written_on
 
 Grey = npt.NDArray[np.uint8]
 PLANTED = "ZQJXKVWY"  # every planted value holds it
@@ -78,24 +78,6 @@ def test_no_planted_identity_is_in_any_byte_of_the_data_set(tmp_path: Path) -> N
     # The user, who named the folder, is told which file it was.
     assert any(PLANTED in finding.where for finding in report.findings)
     assert not any(PLANTED in finding.message for finding in report.findings)
-
-
-def background(seed: int, size_px: int = 512) -> Grey:
-    """Return a smooth, noisy picture with dark curves, as an angiogram is."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:size_px, :size_px] / size_px
-    picture = 120 + 60 * np.sin(3 * rows + seed) * np.cos(4 * columns) + rng.normal(0, 5, (size_px, size_px))
-    image = Image.fromarray(picture.clip(0, 255).astype(np.uint8))
-    draw = ImageDraw.Draw(image)
-    for _ in range(6):
-        draw.line([tuple(point) for point in rng.uniform(0, size_px, (5, 2)).tolist()], fill=60, width=4)
-    return np.asarray(image)
-
-
-def written_on(image_HW: Grey, text: str, at: tuple[int, int], height_px: int) -> Grey:
-    image = Image.fromarray(image_HW)
-    ImageDraw.Draw(image).text(at, text, fill=255, font=ImageFont.load_default(height_px))
-    return np.asarray(image)
 
 
 CORNERS = [(12, 12), (330, 12), (12, 470), (330, 470)]

@@ -3,66 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pytest
-from test_identity import background, written_on
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord
 from angiova.errors import DataError, ExitCode
 from dicoms import run_of, write_run
 from sources import run_import
-
-Grey = npt.NDArray[np.uint8]
-BITS = 10
-BLOCK_PX = 8
-TIME_BASE = Fraction(1, 1000)
-
-
-def numbered(number: int, shape_px: tuple[int, int] = (64, 96)) -> Grey:
-    """Return a picture that holds `number` as black and white blocks, and as its grey elsewhere."""
-    image_HW = np.full(shape_px, 40 + number % 120, dtype=np.uint8)
-    for bit in range(BITS):
-        image_HW[:BLOCK_PX, bit * BLOCK_PX : (bit + 1) * BLOCK_PX] = 255 * (number >> bit & 1)
-    return image_HW
-
-
-def number_in(image_HW: Grey) -> int:
-    """Return the number that the blocks of a picture show."""
-    middle = BLOCK_PX // 2
-    return sum(int(image_HW[middle, bit * BLOCK_PX + middle] > 127) << bit for bit in range(BITS))
-
-
-def write_video_file(path: Path, times_ms: Sequence[int], codec: str = "libx264", pixels: str = "yuv420p") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
-        stream.codec_context.time_base = TIME_BASE
-        stream.time_base = TIME_BASE
-        for number, time_ms in enumerate(times_ms):
-            frame = av.VideoFrame.from_ndarray(numbered(number), format="gray").reformat(format=pixels)
-            frame.pts, frame.time_base = time_ms, TIME_BASE
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+from videos import STEADY, VARIABLE, Grey, number_in, numbered, write_video_file
+from writing import background, written_on
 
 
 def read_back(folder: Path) -> tuple[list[FrameRecord], list[Grey]]:
     manifest = Manifest(folder)
     records = list(manifest.records())
     return records, [manifest.read_image(record) for record in records]
-
-
-STEADY = list(range(0, 40 * 300, 40))
-# A trigger at 15, 30 and 7.5 frames a second in turn, and a pause.
-VARIABLE = np.cumsum([0, *([66, 33, 133] * 40), 900, *([33] * 50)]).tolist()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +57,15 @@ def test_avi_keeps_every_frame(tmp_path: Path) -> None:
     records, images = read_back(tmp_path / "out")
     assert [number_in(image_HW) for image_HW in images] == list(range(150))
     assert [record.time_s for record in records] == pytest.approx([number / 15 for number in range(150)], abs=1e-3)
+
+
+def test_avi_with_empty_places_keeps_every_frame_at_its_time(tmp_path: Path) -> None:
+    """A thousand places a second, most of them empty: how AVI holds a variable frame rate."""
+    write_video_file(tmp_path / "source" / "a.avi", VARIABLE, "mpeg4")
+    run_import(tmp_path / "source", tmp_path / "out")
+    records, images = read_back(tmp_path / "out")
+    assert [number_in(image_HW) for image_HW in images] == list(range(len(VARIABLE)))
+    assert [record.time_s for record in records] == pytest.approx([time_ms / 1000 for time_ms in VARIABLE], abs=1e-3)
 
 
 def test_lossless_grey_keeps_its_pixels(tmp_path: Path) -> None:
