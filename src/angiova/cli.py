@@ -21,7 +21,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+# What typer makes of Ctrl-C.
+INTERRUPTED = 130
+
 Out = Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)]
+Base = Annotated[
+    Path | None, typer.Option(help="Where the adapter's base lies now; default: where it lay in training.")
+]
 Dataset = Annotated[Path, typer.Argument(help="Data set folder made by `angiova import` or `simulate`.")]
 
 
@@ -206,7 +212,7 @@ def plan(
 def merge(
     adapter: Annotated[Path, typer.Argument(help="Run or checkpoint folder that holds an adapter.")],
     out: Out,
-    base: Annotated[Path | None, typer.Option(help="Where the adapter's base lies now.")] = None,
+    base: Base = None,
     dtype: Annotated[str, typer.Option(help="Type of the weights written: bfloat16 or float32.")] = "bfloat16",
 ) -> None:
     """Fold an adapter into its base: a plain model that needs neither."""
@@ -224,12 +230,14 @@ def eval_(
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: RUN/evaluation.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
+    base: Base = None,
 ) -> None:
     """Predict every labelled target of held-out patients and measure the result."""
     from angiova.inference.evaluation import evaluate_model
     from angiova.report.tables import print_evaluation
 
-    raise typer.Exit(print_evaluation(evaluate_model(model, dataset, split=split, out=out, device=device, batch=batch)))
+    evaluation = evaluate_model(model, dataset, split=split, out=out, device=device, batch=batch, base=base)
+    raise typer.Exit(print_evaluation(evaluation))
 
 
 @app.command()
@@ -244,12 +252,15 @@ def predict(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability above which a pixel is vessel.")] = 0.5,
+    base: Base = None,
 ) -> None:
     """Segment images: masks as PNG and COCO, overlays and the model's words."""
     from angiova.inference.folder import predict_folder
 
     raise typer.Exit(
-        predict_folder(model, source, out, prompts=prompt or [], device=device, batch=batch, threshold=threshold)
+        predict_folder(
+            model, source, out, prompts=prompt or [], device=device, batch=batch, threshold=threshold, base=base
+        )
     )
 
 
@@ -332,6 +343,8 @@ def main() -> None:
     except AngiovaError as error:
         typer.echo(f"angiova: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except SystemExit as left:
+        if left.code != INTERRUPTED:
+            raise
         typer.echo("angiova: stopped", err=True)
         sys.exit(ExitCode.FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
 import subprocess
 import sys
@@ -91,3 +92,15 @@ def test_public_names_are_listed_and_unknown_ones_refused() -> None:
     assert {"load", "segment", "evaluate", "simulate", "__version__"} <= set(dir(package))
     with pytest.raises(AttributeError, match="no attribute 'sgement'"):
         _ = package.sgement
+
+
+def test_ctrl_c_is_one_line_and_exits_with_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "angiova", "simulate", str(tmp_path / "out"), "--frames", "2000", "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while not (tmp_path / "out").exists():
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert errors.splitlines()[-1] == "angiova: stopped"
+    assert "Traceback" not in errors

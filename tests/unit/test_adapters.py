@@ -194,6 +194,19 @@ def test_a_base_that_moved_is_found_by_its_weights(base: Path, trained: Path, tm
     assert adapter_tensors(open_model(trained, base=tmp_path / "moved")[0])
 
 
+def test_an_adapter_whose_base_moved_predicts_with_base(base: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(base.parent, tmp_path / "there")
+    shutil.move(tmp_path / "there" / base.name, tmp_path / "moved")
+    lost = Base(folder=tmp_path / "there" / base.name, fingerprint=fingerprint(base))
+    model, _ = open_model(trained)
+    save_adapter(tmp_path / "adapter", model, lost, SMALL_LORA)
+    with pytest.raises(ModelError, match="--base"):
+        load(tmp_path / "adapter", "cpu")
+    question = [draw_frame(0)[0]], ["segment the vessel tree"], [0]
+    moved, here = load(tmp_path / "adapter", "cpu", base=tmp_path / "moved"), load(trained, "cpu")
+    assert moved.answer(*question)[0].text == here.answer(*question)[0].text
+
+
 @pytest.mark.parametrize("damage", ["missing", "extra", "shape", "truncated"])
 def test_an_adapter_that_does_not_fit_is_refused(trained: Path, tmp_path: Path, damage: str) -> None:
     broken = tmp_path / "broken"

@@ -13,6 +13,7 @@ import torch
 
 from angiova.errors import ConfigError, ModelError
 from angiova.model.convert.converting import convert
+from angiova.model.convert.reference_config import config_from_released
 from angiova.model.modeling import Sa2VAModel
 from models import small_model
 from released import (
@@ -220,3 +221,8 @@ def drop(tensors: Tensors, part: str) -> None:
 def released_config_alone(folder: Path) -> str:
     """Return the released config.json as text; it must not need anything that the folder does not say."""
     return (folder / "config.json").read_text()
+
+
+def test_chat_form_that_we_cannot_write_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"phi3_chat.*qwen_chat"):
+        config_from_released({"template": "phi3_chat"}, image_token_id=0)

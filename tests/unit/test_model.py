@@ -170,3 +170,12 @@ def test_the_parameter_table_counts_every_tensor_once() -> None:
     assert sum(row.total for row in table) == sum(p.numel() for p in model.parameters())
     assert sum(row.trainable for row in table) == sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert next(row for row in table if row.name == "segmenter_memory").trainable == 0
+
+
+def test_the_parameter_table_counts_parameters_that_zero_3_has_emptied() -> None:
+    model, _ = build("nano")
+    whole = parameter_table(model)
+    for parameter in model.parameters():
+        parameter.ds_numel = parameter.numel()  # what deepspeed.zero.Init leaves behind
+        parameter.data = torch.empty(0)
+    assert parameter_table(model) == whole

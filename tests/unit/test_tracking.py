@@ -17,15 +17,13 @@ from angiova.model.tracking import RunFrame, TrackOrder, choose_key_frames, trac
 from models import SIDE_PX, draw_frame, small_model
 
 NUM_FRAMES = 5
-MEMORY_CHANNELS = 64
 
 
 @cache
 def tracking_model(version: str = "2.1") -> tuple[Sa2VAModel, list[RunFrame], torch.Tensor]:
-    """Return the small model with a memory as wide as its attention takes, a run, and prompts of two objects."""
+    """Return the small model with the memory of a SAM2 version, a run, and prompts of two objects."""
     _, processor = small_model()
     config = Sa2VAConfig(**processor.config.to_dict())
-    config.segmenter_config.memory_encoder_output_channels = MEMORY_CHANNELS
     config.segmenter_config.enable_occlusion_spatial_embedding = version == "2.1"
     config.segmenter_config.enable_temporal_pos_encoding_for_object_pointers = version == "2.1"
     torch.manual_seed(0)
@@ -128,6 +126,8 @@ def test_impossible_key_frames_are_refused(key_frames: list[int]) -> None:
 
 
 def test_a_memory_that_the_attention_cannot_take_is_refused() -> None:
-    model, processor = small_model()
+    _, processor = small_model()
+    config = Sa2VAConfig(**processor.config.to_dict())
+    config.segmenter_config.memory_encoder_output_channels = 32
     with torch.no_grad(), pytest.raises(ModelError, match="channels"):
-        list(track(model.eval(), _run(processor), torch.zeros(1, model.config.prompt_hidden_size)))
+        list(track(Sa2VAModel(config).eval(), _run(processor), torch.zeros(1, config.prompt_hidden_size)))

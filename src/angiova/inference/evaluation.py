@@ -19,7 +19,14 @@ from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, write_run
 
 
 def evaluate_model(
-    model: Path, dataset: Path, *, split: str, out: Path | None = None, device: str | None = None, batch: int = 4
+    model: Path,
+    dataset: Path,
+    *,
+    split: str,
+    out: Path | None = None,
+    device: str | None = None,
+    batch: int = 4,
+    base: Path | None = None,
 ) -> Evaluation:
     """Predict every labelled target of a split, measure, and write the result.
 
@@ -30,6 +37,7 @@ def evaluate_model(
         out: folder to write; default: RUN/evaluation when `model` is a run.
         device: where to run; default: the best there is.
         batch: frames predicted together.
+        base: where the base of an adapter lies now; default: where it lay in training.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -47,7 +55,7 @@ def evaluate_model(
     records = [record for record in manifest.records(Split(split)) if record.targets]
     if not records:
         raise DataError(f"no labelled frame in split {split!r}", where=dataset, remedy="run `angiova split` first")
-    predictions = list(_with_progress(load(model, device), manifest, records, batch))
+    predictions = list(_with_progress(load(model, device, base=base), manifest, records, batch))
     evaluation = evaluate(manifest, Split(split), predictions)
     write_evaluation(folder, manifest, evaluation, predictions)
     if is_run and out is None:

@@ -47,6 +47,7 @@ def predict_folder(
     device: str | None = None,
     batch: int = 4,
     threshold: float = 0.5,
+    base: Path | None = None,
 ) -> ExitCode:
     """Answer every prompt about every image and write the answers.
 
@@ -61,7 +62,7 @@ def predict_folder(
     """
     sources = find_images(source)
     prompts = list(prompts) or [DEFAULT_PROMPT]
-    predictor = load(model, device, threshold)
+    predictor = load(model, device, threshold, base)
     answers: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     for item, image_HW, replies in _answered(predictor, sources, prompts, batch, failures):

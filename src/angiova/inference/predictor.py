@@ -141,13 +141,21 @@ def choose_device(name: str | None = None) -> torch.device:
         raise ModelError(f"device {name!r} cannot be used ({reason})", remedy="see `angiova doctor`") from None
 
 
-def load(model: str | Path, device: str | None = None, threshold: float = 0.5) -> Predictor:
+def load(
+    model: str | Path, device: str | None = None, threshold: float = 0.5, base: str | Path | None = None
+) -> Predictor:
     """Open a run or checkpoint folder for prediction.
+
+    Args:
+        model: run or checkpoint folder.
+        device: where to run; default: the best there is.
+        threshold: probability above which a pixel is foreground.
+        base: where the base of an adapter lies now; default: where it lay in training.
 
     Raises:
         ModelError: the folder holds no usable model.
     """
-    network, processor = open_model(checkpoint_folder(Path(model)))
+    network, processor = open_model(checkpoint_folder(Path(model)), None if base is None else Path(base))
     return Predictor(network, processor, choose_device(device), threshold)
 
 

@@ -116,7 +116,7 @@ def _nano_segmenter(side: int) -> Sam2VideoConfig:
         memory_attention_feed_forward_hidden_size=4 * size,
         memory_attention_rope_feat_sizes=[side // 16] * 2,
         memory_encoder_hidden_size=size,
-        memory_encoder_output_channels=32,
+        memory_encoder_output_channels=64,
         mask_downsampler_embed_dim=size,
         memory_fuser_embed_dim=size,
         memory_fuser_intermediate_dim=4 * size,

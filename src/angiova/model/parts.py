@@ -51,7 +51,16 @@ def _row(name: str, parameters: list[nn.Parameter]) -> ModelPart:
     unique = list({id(p): p for p in parameters}.values())
     return ModelPart(
         name=name,
-        total=sum(p.numel() for p in unique),
-        trainable=sum(p.numel() for p in unique if p.requires_grad),
-        num_bytes=sum(p.numel() * p.element_size() for p in unique),
+        total=sum(map(_whole_size, unique)),
+        trainable=sum(_whole_size(p) for p in unique if p.requires_grad),
+        num_bytes=sum(_whole_size(p) * p.element_size() for p in unique),
     )
+
+
+def _whole_size(parameter: nn.Parameter) -> int:
+    """Return the number of elements over all devices.
+
+    Below DeepSpeed's ZeRO-3 a parameter is empty between uses and keeps its whole size in `ds_numel`; FSDP's DTensor
+    says its whole size by itself.
+    """
+    return int(getattr(parameter, "ds_numel", parameter.numel()))

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from angiova import __version__
+from angiova.data.contact_sheet import SHEET_NAME, write_contact_sheet
 from angiova.data.manifest import Manifest, ManifestWriter, Provenance
 from angiova.files import write_json
 from angiova.simulate.cine import RenderedRun, render_run
 from angiova.simulate.plan import RunPlan, plan_runs
-from angiova.simulate.sheet import write_contact_sheet
 
 __all__ = ["simulate"]
 
@@ -61,7 +61,7 @@ def simulate(
             truths.append(run.truth)
         write_json(out / TRUTH_NAME, truths)
     manifest = Manifest(out)
-    write_contact_sheet(manifest)
+    write_contact_sheet(manifest, out / SHEET_NAME)
     return manifest
 
 

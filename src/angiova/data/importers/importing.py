@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from angiova import __version__
-from angiova.data.contact_sheet import write_contact_sheet
+from angiova.data.contact_sheet import SHEET_NAME, write_contact_sheet
 from angiova.data.importers.coco import CocoImporter
 from angiova.data.importers.dicom import DicomImporter
 from angiova.data.importers.findings import Findings
@@ -49,7 +49,6 @@ LEFT_OUT: Final = frozenset(
     {"dicom-unreadable", "dicom-instance-twice", "dicomdir-file-missing", "image-unreadable", "video-unreadable"}
 )
 REPORT_NAME: Final = "import.json"
-SHEET_NAME: Final = "contact_sheet.png"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from angiova.model.sam2_sizes import HIERA_SIZES, Hiera, sam2_config
 
 # The language models of the released sizes, by the name that their configuration gives, and transformers' own type.
 LANGUAGE_TYPES: Final = {"Qwen2ForCausalLM": "qwen2", "InternLM2ForCausalLM": "llama"}
+# Both are ChatML, which is the only chat form that our tokenizers write.
+TEMPLATES: Final = ("qwen_chat", "internlm2_chat")
 _TEXT_FIELDS: Final = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
     *("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "hidden_act"),
@@ -42,6 +44,12 @@ def config_from_released(
     Raises:
         ModelError: a field is missing or names a kind of model that is not supported.
     """
+    if released.get("template", TEMPLATES[0]) not in TEMPLATES:
+        raise ModelError(
+            f"chat template {released['template']!r} is not supported",
+            where="config.json: template",
+            remedy=f"a model trained on one of: {', '.join(TEMPLATES)}",
+        )
     vision = _vision_config(_entry(released, "vision_config"))
     text = _text_config(_entry(released, "llm_config"))
     tile_px = int(released.get("force_image_size") or vision["image_size"])
