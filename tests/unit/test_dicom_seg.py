@@ -126,6 +126,14 @@ def test_masks_that_do_not_fit_are_refused(tmp_path: Path, masks_THW: Masks, pro
     assert not (tmp_path / "seg.dcm").exists()
 
 
+@pytest.mark.parametrize("num_bytes", [0, 200, 600, 1000])
+def test_damaged_source_is_named(tmp_path: Path, num_bytes: int) -> None:
+    source = run_file(tmp_path / "run.dcm", 2)
+    source.write_bytes(source.read_bytes()[:num_bytes])
+    with pytest.raises(DataError, match=r"run\.dcm"):
+        write_dicom_seg(tmp_path / "seg.dcm", [source], segments_of(masks_of(2, 0)))
+
+
 def test_files_of_two_series_are_no_run(tmp_path: Path) -> None:
     sources = [run_file(tmp_path / f"{number}.dcm", 1, SeriesInstanceUID=f"1.{number}") for number in (1, 2)]
     with pytest.raises(DataError, match="not one run"):

@@ -15,7 +15,14 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from angiova.data.importers.importing import ImportReport
 from angiova.data.manifest import Manifest
@@ -70,8 +77,13 @@ def assert_within_one(images: list[Grey], expected_THW: npt.NDArray[Any]) -> Non
         assert np.abs(image_HW.astype(int) - expected_HW.astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize("syntax", NATIVE)
-@pytest.mark.parametrize(("bits", "signed"), [(8, False), (8, True), (10, False), (12, True), (16, False), (16, True)])
+@pytest.mark.parametrize(
+    ("syntax", "bits", "signed"),
+    [
+        *((syntax, bits, signed) for syntax in NATIVE for bits, signed in ((8, False), (16, True))),
+        *((ExplicitVRLittleEndian, bits, signed) for bits, signed in ((8, True), (10, False), (12, True), (16, False))),
+    ],
+)
 def test_native_frames_keep_their_pixels(tmp_path: Path, syntax: str, bits: int, signed: bool) -> None:
     values_THW = run_of(bits=bits, signed=signed)
     write_dicom(tmp_path / "source" / "a", dataset_of(values_THW, bits), syntax)

@@ -21,7 +21,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
 from angiova import __version__
-from angiova.data.decoding.dicom_file import open_dicom
+from angiova.data.decoding.dicom_file import DicomFile, open_dicom
 from angiova.data.decoding.limits import DecodeLimits
 from angiova.data.rle import BoolMask
 from angiova.errors import DataError
@@ -127,8 +127,7 @@ def _read_sources(
 ) -> tuple[list[Dataset], list[_SourceFrame], tuple[int, int]]:
     headers, frames, shapes_px = [], [], set()
     for source in sources:
-        file = open_dicom(source, limits, also=SOURCE_KEYWORDS)
-        file.stream.close()
+        file = _opened(source, limits)
         headers.append(file.header)
         shapes_px.add((file.shape.height, file.shape.width))
         numbers = range(1, file.shape.num_frames + 1) if "NumberOfFrames" in file.header else [None]
@@ -138,6 +137,17 @@ def _read_sources(
         remedy = "give the files of one series and size"
         raise DataError("the sources are not one run", where=sources[0] if sources else None, remedy=remedy)
     return headers, frames, shapes_px.pop()
+
+
+def _opened(source: Path, limits: DecodeLimits) -> DicomFile:
+    """Return a source with its header read; here, not in a process of its own, for it is the user's original."""
+    try:
+        with open_dicom(source, limits, also=SOURCE_KEYWORDS) as file:
+            return file
+    except DataError as error:
+        raise DataError(error.problem, where=source, remedy=error.remedy) from None
+    except Exception as error:  # parsers of damaged files raise anything
+        raise DataError(f"is damaged ({type(error).__name__})", where=source, remedy="export it again") from None
 
 
 def _check_masks(segment: Segment, num_frames: int, shape_px: tuple[int, int]) -> None:

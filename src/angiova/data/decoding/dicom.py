@@ -22,34 +22,34 @@ MAX_LISTED_FILES: Final = 100_000
 
 def facts(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iterator[Message]:
     """Answer with what the header says."""
-    yield Message(asdict(facts_of(open_dicom(path, limits))))
+    with open_dicom(path, limits) as file:
+        yield Message(asdict(facts_of(file)))
 
 
 def value_range(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iterator[Message]:
     """Answer with the lowest and the highest value of all frames, after the modality LUT."""
-    lows, highs = zip(
-        *((float(frame.min()), float(frame.max())) for frame in stored_frames(open_dicom(path, limits))), strict=True
-    )
-    yield Message({"low": min(lows), "high": max(highs)})
+    with open_dicom(path, limits) as file:
+        ends = [(float(frame.min()), float(frame.max())) for frame in stored_frames(file)]
+    yield Message({"low": min(low for low, _ in ends), "high": max(high for _, high in ends)})
 
 
 def extremes(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iterator[Message]:
     """Answer with the darkest and the brightest that every pixel gets, as shown: two images of uint8, one payload."""
-    file = open_dicom(path, limits)
     darkest, brightest = None, None
-    for frame in stored_frames(file):
-        grey_HW = shown(frame, file.header, tuple(request["range"]))
-        darkest = grey_HW if darkest is None else np.minimum(darkest, grey_HW)
-        brightest = grey_HW if brightest is None else np.maximum(brightest, grey_HW)
+    with open_dicom(path, limits) as file:
+        for frame in stored_frames(file):
+            grey_HW = shown(frame, file.header, tuple(request["range"]))
+            darkest = grey_HW if darkest is None else np.minimum(darkest, grey_HW)
+            brightest = grey_HW if brightest is None else np.maximum(brightest, grey_HW)
     if darkest is not None and brightest is not None:
         yield Message({}, darkest.tobytes() + brightest.tobytes())
 
 
 def frames(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iterator[Message]:
     """Answer with the frames as shown, one a message."""
-    file = open_dicom(path, limits)
-    for index, frame in enumerate(stored_frames(file)):
-        yield Message({"frame": index}, shown(frame, file.header, tuple(request["range"])).tobytes())
+    with open_dicom(path, limits) as file:
+        for index, frame in enumerate(stored_frames(file)):
+            yield Message({"frame": index}, shown(frame, file.header, tuple(request["range"])).tobytes())
 
 
 def listed(path: Path, limits: DecodeLimits, request: Mapping[str, Any]) -> Iterator[Message]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, Self
 
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
@@ -87,6 +87,12 @@ class DicomFile:
     syntax: UID
     shape: Shape
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
 
 def is_dicom(path: Path) -> bool:
     """Return whether a file says at byte 128 that it is DICOM."""
@@ -109,6 +115,14 @@ def open_dicom(path: Path, limits: DecodeLimits, also: Sequence[str] = ()) -> Di
     if not is_dicom(path):
         raise DataError("is no DICOM file (no DICM at byte 128)", remedy="export it as DICOM part 10")
     stream = _explicit(path, limits)
+    try:
+        return _checked(stream, limits, also)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _checked(stream: BinaryIO, limits: DecodeLimits, also: Sequence[str]) -> DicomFile:
     header = dcmread(stream, stop_before_pixels=True, specific_tags=[*WANTED, *also])
     _refuse_kind(header)
     syntax = UID(header.file_meta.TransferSyntaxUID)

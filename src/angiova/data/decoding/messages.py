@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from angiova.data.decoding.limits import MIB
+from angiova.data.pixels import MAX_PIXELS
 from angiova.errors import DataError
 
 MAX_JSON_BYTES: Final = 16 * MIB
-MAX_PAYLOAD_BYTES: Final = 1024 * MIB
+MAX_PAYLOAD_BYTES: Final = 2 * MAX_PIXELS  # two images of the largest size
 _LENGTH: Final = struct.Struct(">I")
 
 
