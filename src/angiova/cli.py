@@ -74,7 +74,7 @@ def import_(
     out: Out,
     format: Annotated[
         str | None,
-        typer.Option(help="coco, masks, frames, sa2va or sa2va-video; default: chosen by looking."),
+        typer.Option(help="coco, masks, dicom, video, frames, sa2va or sa2va-video; default: chosen by looking."),
     ] = None,
     pattern: Annotated[
         str | None,
@@ -91,8 +91,26 @@ def import_(
         bool, typer.Option("--fix", help="Repair what can be repaired safely; each repair is listed.")
     ] = False,
     licence: Annotated[str | None, typer.Option(help="Licence of the data, for the record.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Secret under which patients of DICOM files get other names; made where it is missing. "
+            "Default: identity.key in ~/.config/angiova.",
+            show_default=False,
+        ),
+    ] = None,
+    mask_burned_in: Annotated[
+        bool, typer.Option("--mask-burned-in", help="Blank what looks like text in DICOM and video.")
+    ] = False,
+    decode_memory: Annotated[
+        int, typer.Option(min=256, metavar="MIB", help="Memory that opening a DICOM or video file may use, in MiB.")
+    ] = 1024,
+    decode_seconds: Annotated[
+        float, typer.Option(min=1, help="Time that one pass over a DICOM or video file may take.")
+    ] = 120,
 ) -> None:
-    """Read labelled images in any of the known layouts into a data set."""
+    """Read images, labelled or not, in any of the known layouts into a data set."""
+    from angiova.data.decoding.limits import DecodeLimits
     from angiova.data.importers import ImportOptions, import_dataset
     from angiova.data.importers.summary import print_import
 
@@ -104,8 +122,13 @@ def import_(
         reference=reference,
         fix=fix,
         licence=licence,
+        key=key,
+        mask_burned_in=mask_burned_in,
+        limits=DecodeLimits(memory_mib=decode_memory, seconds=decode_seconds),
     )
-    print_import(import_dataset(source, out, format=format, options=options))
+    report = import_dataset(source, out, format=format, options=options)
+    print_import(report)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()

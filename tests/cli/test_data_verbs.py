@@ -12,6 +12,7 @@ from PIL import Image
 from angiova.cli import main
 from angiova.data.manifest import Manifest
 from angiova.files import read_json
+from dicoms import run_of, write_run
 from sources import noise, square_mask, tree_bytes, write_coco, write_image, write_masks
 
 
@@ -88,6 +89,26 @@ def test_repairs_are_printed(
     printed = capsys.readouterr().out
     assert "image-without-mask x 1" in printed
     assert "a1.png: no mask -> import it as not labelled (repaired)" in printed
+
+
+def test_files_left_out_are_named_and_exit_code_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "source" / "good.dcm", run_of(3))
+    (tmp_path / "source" / "bad.dcm").write_bytes(b"no DICOM")
+    command = ("import", tmp_path / "source", tmp_path / "out", "--key", tmp_path / "key")
+    assert angiova(monkeypatch, *command) == 1
+    assert "bad.dcm" in capsys.readouterr().err
+    assert angiova(monkeypatch, *command, "--fix") == 3
+    assert "bad.dcm" in capsys.readouterr().out
+
+
+def test_option_that_does_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_masks(tmp_path / "source")
+    assert angiova(monkeypatch, "import", source, tmp_path / "out", "--mask-burned-in") == 0
+    assert "mask-unused" in capsys.readouterr().out
 
 
 def test_check_returns_1_on_errors(

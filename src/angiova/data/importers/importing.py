@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,19 +15,21 @@ from typing import Final
 from angiova import __version__
 from angiova.data.contact_sheet import SHEET_NAME, write_contact_sheet
 from angiova.data.importers.coco import CocoImporter
+from angiova.data.importers.dicom import DicomImporter
 from angiova.data.importers.findings import Findings
 from angiova.data.importers.frames import FrameImporter
 from angiova.data.importers.masks import MaskImporter
 from angiova.data.importers.options import ImportOptions
 from angiova.data.importers.sa2va import Sa2vaImporter
 from angiova.data.importers.sa2va_video import Sa2vaVideoImporter
-from angiova.data.importers.source import Importer, SourceFrame, unreadable
+from angiova.data.importers.source import Decoded, Importer, Reading, SourceFrame, unreadable
+from angiova.data.importers.video import VideoImporter
 from angiova.data.manifest import Manifest, ManifestWriter, Provenance
 from angiova.data.pixel_hashes import pixels_sha256, write_pixel_hashes
 from angiova.data.pixels import GreyImage, read_pixels, to_grey, write_png
 from angiova.data.progress import with_progress
 from angiova.data.records import Finding, FrameRecord, Photometry
-from angiova.errors import ConfigError, DataError
+from angiova.errors import ConfigError, DataError, ExitCode
 from angiova.files import sha256_file, write_json
 
 # Tried in this order: from the most particular to "images somewhere".
@@ -36,9 +38,16 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
     Sa2vaImporter(),
     CocoImporter(),
     MaskImporter(),
+    DicomImporter(),
+    VideoImporter(),
     FrameImporter(),
 )
 PHRASE_FORMATS: Final = frozenset({"masks", "frames"})
+TEXT_FORMATS: Final = frozenset({"dicom", "video"})
+# Findings after which something of the source is not in the data set, though it was meant to be.
+LEFT_OUT: Final = frozenset(
+    {"dicom-unreadable", "dicom-instance-twice", "dicomdir-file-missing", "image-unreadable", "video-unreadable"}
+)
 REPORT_NAME: Final = "import.json"
 
 
@@ -73,6 +82,12 @@ class ImportReport:
     seconds: float
 
     @property
+    def exit_code(self) -> ExitCode:
+        """DONE, or SOME_CASES_FAILED when files were left out because they cannot be used."""
+        left_out = any(finding.code in LEFT_OUT for finding in self.findings)
+        return ExitCode.SOME_CASES_FAILED if left_out else ExitCode.DONE
+
+    @property
     def contact_sheet(self) -> Path:
         """The picture to look at."""
         return self.folder / SHEET_NAME
@@ -105,7 +120,7 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
     Args:
         source: folder or file with images and labels.
         out: folder to make; it appears only once everything is in it.
-        format: coco, masks, frames, sa2va or sa2va-video; None chooses by looking.
+        format: coco, masks, dicom, video, frames, sa2va or sa2va-video; None chooses by looking.
         options: what the files don't say.
 
     Raises:
@@ -115,12 +130,15 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
     """
     started_s = time.monotonic()
     importer = _choose(source, format)
-    _check_places(source, out)
+    _check_places(source, out, options.key)
     findings = Findings(options.fix)
     if options.phrase and importer.name not in PHRASE_FORMATS:
         findings.note("phrase-unused", "--phrase", f"the format {importer.name} says itself what its masks show")
+    if importer.name not in TEXT_FORMATS and options.mask_burned_in:
+        findings.note("mask-unused", "--mask-burned-in", f"text is not looked for in the format {importer.name}")
     with _staged(out) as staging:
-        tally = _write(importer, source, staging, options, findings)
+        reading = importer.read(source, options, findings)
+        tally = _write(importer.name, reading, source, staging, options, findings)
         report = ImportReport(
             folder=out,
             source=source,
@@ -135,7 +153,7 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
             seconds=round(time.monotonic() - started_s, 3),
         )
         write_contact_sheet(Manifest(staging), staging / SHEET_NAME)
-        write_json(staging / REPORT_NAME, _as_json(report, options))
+        write_json(staging / REPORT_NAME, _as_json(report, options, reading.hide))
     return report
 
 
@@ -154,12 +172,15 @@ def _choose(source: Path, format: str | None) -> Importer:
     return chosen[0]
 
 
-def _check_places(source: Path, out: Path) -> None:
-    """Refuse to write into the source, or over anything."""
+def _check_places(source: Path, out: Path, key: Path | None) -> None:
+    """Refuse to write into the source, over anything, or a key beside what it protects."""
     if out.resolve().is_relative_to(source.resolve()):
         raise DataError("lies in the source, which is never changed", where=out, remedy="choose another folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("is not empty", where=out, remedy="choose another folder or delete it")
+    if key is not None and any(key.resolve().is_relative_to(place.resolve()) for place in (source, out)):
+        remedy = "keep it where the data set is not passed on with it"
+        raise ConfigError("the key lies in the source or the data set", where="--key", remedy=remedy)
 
 
 @contextmanager
@@ -176,13 +197,14 @@ def _staged(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write(importer: Importer, source: Path, folder: Path, options: ImportOptions, findings: Findings) -> Tally:
-    reading = importer.read(source, options, findings)
+def _write(
+    importer: str, reading: Reading, source: Path, folder: Path, options: ImportOptions, findings: Findings
+) -> Tally:
     provenance = Provenance(
-        importer=importer.name,
-        source=str(source.resolve()),
+        importer=importer,
+        source=reading.hide(str(source.resolve())),
         angiova_version=__version__,
-        options=asdict(options),
+        options=options.as_record(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         licence=options.licence,
     )
@@ -217,16 +239,12 @@ class _Store:
             return None
         self._image_of_id[frame.frame_id] = frame.image
         try:
-            pixels = read_pixels(frame.image)
+            decoded = frame.decoded or _decode(frame.image, self._options)
         except DataError as error:
             unreadable(frame.image, error, self._findings)
             return None
-        grey_HW = to_grey(pixels)
-        self._notice_duplicate(frame, grey_HW)
-        channels = pixels.shape[2] if pixels.ndim == 3 else 1
-        bits = 1 if pixels.dtype.kind == "b" else pixels.dtype.itemsize * 8
-        photometry = Photometry(bits, channels, self._options.bright_vessels)
-        return replace(_record(frame, photometry), image=self._place(frame, grey_HW))
+        self._notice_duplicate(frame, decoded.pixels)
+        return replace(_record(frame, decoded), image=self._place(frame, decoded.pixels))
 
     def _notice_duplicate(self, frame: SourceFrame, grey_HW: GreyImage) -> None:
         digest = pixels_sha256(grey_HW)
@@ -246,31 +264,48 @@ class _Store:
         return name
 
 
-def _record(frame: SourceFrame, photometry: Photometry) -> FrameRecord:
+def _decode(path: Path, options: ImportOptions) -> Decoded:
+    """Return the pixels of an image file, and what it says of them."""
+    pixels = read_pixels(path)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    bits = 1 if pixels.dtype.kind == "b" else pixels.dtype.itemsize * 8
+    return Decoded(
+        pixels=to_grey(pixels),
+        source=str(path.resolve()),
+        source_sha256=sha256_file(path),
+        photometry=Photometry(bits, channels, options.bright_vessels),
+    )
+
+
+def _record(frame: SourceFrame, decoded: Decoded) -> FrameRecord:
     return FrameRecord(
         frame_id=frame.frame_id,
         image="",
         height=frame.size_px[0],
         width=frame.size_px[1],
-        source=str(frame.image.resolve()),
-        source_sha256=sha256_file(frame.image),
+        source=decoded.source,
+        source_sha256=decoded.source_sha256,
         run=frame.run,
         frame=frame.frame,
         patient=frame.named.patient,
         study=frame.named.study,
-        photometry=photometry,
+        time_s=decoded.time_s,
+        spacing_mm=decoded.spacing_mm,
+        angles_deg=decoded.angles_deg,
+        photometry=decoded.photometry,
         field_of_view=frame.field_of_view,
         targets=frame.targets,
         split=frame.split,
     )
 
 
-def _as_json(report: ImportReport, options: ImportOptions) -> dict[str, object]:
+def _as_json(report: ImportReport, options: ImportOptions, hide: Callable[[str], str]) -> dict[str, object]:
     counts = Counter(finding.code for finding in report.findings)
     return {
         **asdict(report),
         "folder": str(report.folder),
-        "source": str(report.source),
-        "options": asdict(options),
+        "source": hide(str(report.source)),
+        "options": options.as_record(),
+        "findings": [asdict(replace(finding, where=hide(finding.where))) for finding in report.findings],
         "num_findings_by_code": dict(sorted(counts.items())),
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from angiova.data.decoding.limits import DecodeLimits
 from angiova.data.records import Origin
 from angiova.errors import ConfigError
 
@@ -20,6 +23,10 @@ class ImportOptions:
         reference: refer to the images where they lie instead of copying them.
         fix: repair what can be repaired safely; each repair becomes a finding.
         licence: licence of the data, for the record.
+        key: file of the secret under which patients of DICOM files get other names; made where it is missing.
+            Default: `angiova.data.importers.pseudonyms.default_key_path`.
+        mask_burned_in: blank what looks like text in DICOM and video files.
+        limits: what opening a DICOM or video file may use.
 
     Raises:
         ConfigError: `origin` is none of the three.
@@ -32,6 +39,9 @@ class ImportOptions:
     reference: bool = False
     fix: bool = False
     licence: str | None = None
+    key: Path | None = None
+    mask_burned_in: bool = False
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
         if self.origin not in list(Origin):
@@ -42,3 +52,7 @@ class ImportOptions:
     def target_origin(self) -> Origin:
         """`origin` as the manifest stores it."""
         return Origin(self.origin)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what the data set says of the options: all but where the key lies."""
+        return {name: value for name, value in asdict(self).items() if name != "key"}

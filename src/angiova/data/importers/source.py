@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePath, PureWindowsPath
@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol, TypeVar
 from angiova.data.importers.findings import Findings
 from angiova.data.importers.options import ImportOptions
 from angiova.data.importers.pattern import SUMMARY, Named, PathPattern
-from angiova.data.pixels import IMAGE_SUFFIXES, open_image
-from angiova.data.records import Split, Target
+from angiova.data.pixels import IMAGE_SUFFIXES, GreyImage, open_image
+from angiova.data.records import Photometry, Split, Target
 from angiova.data.rle import Rle
 from angiova.errors import DataError
 from angiova.files import read_json
@@ -24,8 +24,31 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame out of a file that holds a whole run, and what that file says of it.
+
+    Attributes:
+        pixels: the frame as 8-bit grey, (H, W).
+        source: what the manifest calls the file.
+        source_sha256: SHA-256 of the file.
+        photometry: facts about the grey values in the file.
+        time_s: seconds from the start of the run, where known.
+        spacing_mm: (row, column) spacing in the plane of the vessel, where known.
+        angles_deg: (primary, secondary) positioner angles, where known.
+    """
+
+    pixels: GreyImage
+    source: str
+    source_sha256: str
+    photometry: Photometry
+    time_s: float | None = None
+    spacing_mm: tuple[float, float] | None = None
+    angles_deg: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """One frame as an importer found it; the pixels are still where they lie.
+    """One frame as an importer found it; the pixels are still where they lie, unless they came with it.
 
     Attributes:
         frame_id: unique in the source, and safe as a file name.
@@ -37,6 +60,7 @@ class SourceFrame:
         split: the part that the publisher put it in.
         field_of_view: where the image is valid.
         targets: the labelled objects.
+        decoded: the pixels, and what else is known, of a frame that is no image file of its own.
     """
 
     frame_id: str
@@ -48,14 +72,26 @@ class SourceFrame:
     split: Split | None = None
     field_of_view: Rle | None = None
     targets: tuple[Target, ...] = ()
+    decoded: Decoded | None = None
+
+
+def _as_it_is(where: str) -> str:
+    return where
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A source being read: how many frames it lists, and the frames, one by one."""
+    """A source being read.
+
+    Attributes:
+        num_frames: how many frames it lists.
+        frames: the frames, one by one.
+        hide: what the data set calls a file or folder of the source, where their names may identify a patient.
+    """
 
     num_frames: int
     frames: Iterable[SourceFrame]
+    hide: Callable[[str], str] = _as_it_is
 
 
 class Importer(Protocol):
@@ -195,10 +231,11 @@ def unreadable(path: Path, error: DataError, findings: Findings) -> None:
 def image_files(root: Path, findings: Findings) -> list[Path]:
     """Return the images under `root` in natural order; a link that leads out of it is a finding."""
     images = [path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
-    return [path for path in sorted(images, key=natural_key) if _stays_inside(path, root, findings)]
+    return [path for path in sorted(images, key=natural_key) if stays_inside(path, root, findings)]
 
 
-def _stays_inside(path: Path, root: Path, findings: Findings) -> bool:
+def stays_inside(path: Path, root: Path, findings: Findings) -> bool:
+    """Return whether `path` stays under `root`; a link that leads out of it is a finding."""
     try:
         confined(root, path.relative_to(root).as_posix())
     except DataError as error:
