@@ -12,8 +12,8 @@ from angiova.errors import ExitCode, ModelError
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.predictor import load
 from angiova.run_record import read_run
+from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe, parse_recipe
-from angiova.training.loop import complete_checkpoints
 from angiova.training.nnunet import trainer_name
 from angiova.training.trainer import train
 from models import write_frames

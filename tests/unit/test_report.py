@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import angiova.evaluation
 from angiova.data.records import Split
 from angiova.errors import ConfigError, DataError
 from angiova.evaluation.evaluate import evaluate
@@ -402,3 +403,33 @@ def test_numbers_are_written_as_agreed() -> None:
 def test_unknown_findings_of_a_later_version_keep_their_code() -> None:
     assert say_if_known("finding.something-new", "something-new") == "something-new"
     assert in_language(say_if_known("finding.scores-perfect", "scores-perfect"), "en") == "Perfect scores,"
+
+
+def test_a_run_whose_parameters_nobody_counted_states_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    record = read_run(run)
+    record.model_parts = []
+    write_run(run, record)
+    write_report(run)
+    opening = Page((run / "report.html").read_text(encoding="utf-8")).text
+    assert "its parameters are not recorded" in opening
+    assert "0 parameters" not in opening and "0.00 M" not in opening
+
+
+FINDING_CODES = [
+    code
+    for name in ("findings", "leakage")
+    for code in re.findall(
+        r'(?:Finding|_impossible)\("([a-z-]+)"',
+        (Path(angiova.evaluation.__file__).parent / f"{name}.py").read_text(encoding="utf-8"),
+    )
+]
+
+
+@pytest.mark.parametrize("code", FINDING_CODES)
+def test_every_finding_of_an_evaluation_has_a_title_in_both_languages(code: str) -> None:
+    assert f"finding.{code}" in WORDS
+
+
+def test_findings_were_looked_for_where_they_are_made() -> None:
+    assert {"scores-perfect", "trained-on-test", "metric-constant"} <= set(FINDING_CODES)

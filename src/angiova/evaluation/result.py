@@ -149,11 +149,14 @@ class ChanceLevel(_Part):
         return self.interval.low is not None and self.interval.low > 0
 
 
+PictureRole = Literal["best", "median", "worst", "random", "failure"]
+
+
 class Picture(_Part):
     """One comparison picture, a file of `comparisons/`."""
 
     file: str
-    role: Literal["best", "median", "worst", "random"]
+    role: PictureRole
     frame_id: str
     phrase: str
     observer: str | None

@@ -22,13 +22,16 @@ from angiova.run_record import RUN_NAME
 def headline(facts: RunFacts) -> Iterator[Text]:
     """Yield the sentences that open the report."""
     record, whole = facts.record, whole_model(facts.record)
-    yield say(
-        "headline.model",
-        preset=record.model_preset,
-        total=formats.millions(whole.total),
-        trainable=formats.millions(whole.trainable),
-        share=formats.percent(whole.trainable, whole.total),
-    )
+    if record.model_parts:
+        yield say(
+            "headline.model",
+            preset=record.model_preset,
+            total=formats.millions(whole.total),
+            trainable=formats.millions(whole.trainable),
+            share=formats.percent(whole.trainable, whole.total),
+        )
+    else:  # a filter has none, and nnU-Net's files are not opened
+        yield say("headline.uncounted", preset=record.model_preset)
     if facts.evaluation is None:
         yield say("headline.none")
         return
@@ -61,9 +64,10 @@ def cards(facts: RunFacts) -> Iterator[Card]:
     if facts.evaluation is not None:
         yield from _score_cards(facts.evaluation)
     record, whole = facts.record, whole_model(facts.record)
-    detail = say("card.parameters_detail", total=formats.millions(whole.total))
-    trained = of_run(formats.millions(whole.trainable), whole.trainable, "model_parts.*.trainable")
-    yield Card(say("card.parameters"), trained, detail)
+    if record.model_parts:
+        detail = say("card.parameters_detail", total=formats.millions(whole.total))
+        trained = of_run(formats.millions(whole.trainable), whole.trainable, "model_parts.*.trainable")
+        yield Card(say("card.parameters"), trained, detail)
     seconds = total_seconds(record)
     if seconds is not None:
         steps = say("card.time_detail", steps=formats.count(record.progress.optimizer_steps))

@@ -9,6 +9,7 @@ import polars as pl
 
 from angiova.evaluation.cases import Outcome
 from angiova.evaluation.result import Picture
+from angiova.evaluation.selection import FAILED_DICE
 from angiova.evaluation.store import COMPARISONS_DIR
 from angiova.report import formats
 from angiova.report.content import Block, Cell, Paragraph, Photo, Section, Source, Table
@@ -19,8 +20,6 @@ from angiova.report.wording import say
 from angiova.run_record import EVALUATION_DIR
 
 NUM_FAILURES: Final = 12
-# A case with less Dice than this failed: more of both masks is apart than in common.
-FAILED_DICE: Final = 0.5
 # Precision and recall this far apart say that the mask is too large or too small, rather than elsewhere.
 APART: Final = 0.2
 

@@ -21,6 +21,7 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
         "Model: {preset}; {total} parameters, {trainable} of them trained ({share}).",
         "模型：{preset}；共 {total} 个参数，其中 {trainable} 个参与训练（{share}）。",
     ),
+    "headline.uncounted": ("Model: {preset}; its parameters are not recorded.", "模型：{preset}；未记录其参数。"),
     "headline.unseen": (
         "Evaluated on {frames} frames of {patients} patients ({split} split) that it was never trained on.",
         "在 {patients} 名从未参与训练的患者的 {frames} 帧图像（{split} 集）上评估。",
@@ -130,6 +131,10 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "finding.predictions-missing": ("Missing predictions,", "缺少预测，"),
     "finding.patients-trained-on": ("Patients trained on,", "评估患者参与过训练，"),
     "finding.phrases-not-asked": ("Not asked for everything,", "并未询问全部目标，"),
+    "finding.trained-on-test": ("Trained on the test split,", "测试集参与过训练，"),
+    "finding.training-data-unknown": ("Training data unknown,", "训练数据未知，"),
+    "finding.prediction-is-other-target": ("Predictions equal to other targets,", "预测与其他图像的标注完全一致，"),
+    "finding.metric-constant": ("A constant metric,", "某项指标恒定不变，"),
     "finding.evaluated-on-train": ("Evaluated on the training split,", "在训练集上评估，"),
     "finding.no-patient-ids": ("No patient ids,", "没有患者编号，"),
     "finding.one-patient": ("One patient,", "只有一名患者，"),
@@ -197,15 +202,18 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "histograms.axis": ("targets", "目标数"),
     "pictures.title": ("Comparison pictures", "对比图"),
     "pictures.how": (
-        "Best, median and worst by Dice, and two at random with a fixed seed: nobody chose them. From left to right: "
-        "image, truth, prediction, agreement (blue: both; yellow: missed; red-orange: false).",
-        "按 Dice 选出的最佳、中位、最差各一例，另按固定种子随机选两例，均非人为挑选。从左到右：原图、标注、预测、"
+        "Best, median and worst by Dice, two at random with a fixed seed, and up to three failures, the worst of each "
+        "kind of target first: nobody chose them. From left to right: image, truth, prediction, agreement (blue: both; "
+        "yellow: missed; red-orange: false).",
+        "按 Dice 选出的最佳、中位、最差各一例，另按固定种子随机选两例，再列最多三例失败（各类目标中最差者优先），均非人为挑选。"
+        "从左到右：原图、标注、预测、"
         "一致性（蓝：一致；黄：漏检；橙红：误检）。",
     ),
     "picture.best": ("Best", "最佳"),
     "picture.median": ("Median", "中位"),
     "picture.worst": ("Worst", "最差"),
     "picture.random": ("Random", "随机"),
+    "picture.failure": ("Failure", "失败"),
     "picture.caption": (
         "{role}: {frame}, {phrase}. Dice {dice}, clDice {cldice}",
         "{role}：{frame}，{phrase}。Dice {dice}，clDice {cldice}",
