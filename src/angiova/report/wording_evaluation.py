@@ -205,7 +205,8 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
         "Best, median and worst by Dice, two at random with a fixed seed, and up to three failures, the worst of each "
         "kind of target first: nobody chose them. From left to right: image, truth, prediction, agreement (blue: both; "
         "yellow: missed; red-orange: false).",
-        "按 Dice 选出的最佳、中位、最差各一例，另按固定种子随机选两例，再列最多三例失败（各类目标中最差者优先），均非人为挑选。"
+        "按 Dice 选出的最佳、中位、最差各一例，另按固定种子随机选两例，"
+        "再列最多三例失败（各类目标中最差者优先），均非人为挑选。"
         "从左到右：原图、标注、预测、"
         "一致性（蓝：一致；黄：漏检；橙红：误检）。",
     ),
