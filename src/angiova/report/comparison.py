@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -10,14 +12,20 @@ from rich.table import Table
 from angiova.evaluation.comparing import Comparison, ModelMean, PairDifference
 from angiova.report import formats
 
+# A table that is written to a file or a narrow window keeps its lines whole.
+TABLE_WIDTH: Final = 128
+
 
 def print_comparison(comparison: Comparison) -> None:
     """Print one table: each model's means, then each pair's difference, to standard output."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, width=max(Console().width, TABLE_WIDTH))
     units = ", ".join(f"{number} for {kind.value}" for kind, number in comparison.num_units.items())
     console.print(f"[bold]{comparison.split.value}[/], paired by {comparison.unit}: {units}")
-    names = ("kind", "metric", "model or pair", "mean, difference", "95 % interval", "p", "Holm", "dz", "for 0.01")
-    table = Table(*names, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    for name in ("kind", "metric", "model or pair"):
+        table.add_column(name, no_wrap=True)
+    for name in ("mean, difference", "95 % interval", "p", "Holm", "dz", "for 0.01"):
+        table.add_column(name, no_wrap=True, justify="right")
     for mean in comparison.means:
         table.add_row(*map(escape, _of_model(mean)))
     table.add_section()
