@@ -155,8 +155,12 @@ def test_a_search_that_was_stopped_is_started_anew(
     data: Path, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt  # what Ctrl-C becomes; a real signal may reach another thread first
+
     with monkeypatch.context() as patched:
-        patched.setattr("angiova.baselines.tuning._score_cuts", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patched.setattr("angiova.baselines.tuning._score_cuts", interrupt)
         assert train(recipe(data, run, SMALL["frangi"])) is ExitCode.FAILED
     assert (read_run(run).status, read_run(run).checkpoints) == ("stopped", [])
     with pytest.raises(ConfigError, match="already holds a run"):
