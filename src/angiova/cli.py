@@ -186,7 +186,8 @@ def train(
     settings = load_recipe(recipe, set_ or [])  # before torch is loaded, so that a mistake is told at once
     from angiova.training import processes
 
-    count = 1 if processes.is_worker() else processes.count_devices(devices, settings.device)
+    alone = processes.is_worker() or not settings.model.trains_by_gradient
+    count = 1 if alone else processes.count_devices(devices, settings.device)
     if count > 1:
         raise typer.Exit(processes.start_processes(count, [sys.executable, "-m", "angiova", *sys.argv[1:]]))
     from angiova.training.trainer import train as run_training

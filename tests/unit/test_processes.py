@@ -22,6 +22,7 @@ from angiova.errors import ExitCode
 from angiova.model.adapters import select_trainable
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import read_run
+from angiova.training.config import ModelSettings
 from angiova.training.processes import start_processes
 from angiova.training.watchdog import Note, Phase, stall_of
 from models import draw_frame, small_model, write_frames
@@ -213,3 +214,11 @@ def test_a_batch_without_masks_gives_every_weight_a_gradient_of_zero() -> None:
     assert not [name for name, parameter in trained.items() if parameter.grad is None]
     assert not any(parameter.grad.any() for name, parameter in trained.items() if name.startswith("refiner."))
     assert any(parameter.grad.any() for name, parameter in trained.items() if name.startswith("vlm."))
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [("frangi", False), ("nnunet", False), ("unet", True), ("dynunet", True)]
+)
+def test_only_training_by_gradient_takes_several_devices(method: str, expected: bool) -> None:
+    assert ModelSettings.model_validate({"baseline": {"method": method}}).trains_by_gradient is expected
+    assert ModelSettings.model_validate({"preset": "nano"}).trains_by_gradient

@@ -41,6 +41,11 @@ class ModelSettings(_Section):
         return self
 
     @property
+    def trains_by_gradient(self) -> bool:
+        """Whether several devices can share the training; a filter's search and nnU-Net's own tools take one process."""
+        return self.baseline is None or self.baseline.method not in ("frangi", "nnunet")
+
+    @property
     def name(self) -> str:
         """What a record calls it."""
         return f"baseline {self.baseline.method}" if self.baseline else self.preset or str(self.checkpoint)
