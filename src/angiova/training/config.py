@@ -42,7 +42,7 @@ class ModelSettings(_Section):
 
     @property
     def trains_by_gradient(self) -> bool:
-        """Whether several devices can share the training; a filter's search and nnU-Net's own tools take one process."""
+        """Whether several devices can share it; a filter's search and nnU-Net's own tools take one process."""
         return self.baseline is None or self.baseline.method not in ("frangi", "nnunet")
 
     @property
