@@ -3,13 +3,17 @@
     python benchmarks/real_size.py internvl3-8b OUT [--micro 1] [--steps 4] [--whole]
 
 Random weights have the real shapes, so times and memory are the real ones; the masks mean nothing. Each stage prints a
-line of JSON. `--whole` also writes the whole base in bfloat16 to OUT/base and opens it again.
+line of JSON. `--whole` also writes the whole base in bfloat16 to OUT/base and opens it again, and at the end folds the
+adapter into it by `angiova merge`, opens the result and compares its answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +87,7 @@ def main() -> None:
     if options.whole:
         with stage("save base", device):
             model.save_pretrained(options.out / "base", max_shard_size="5GB")
+            processor.tokenizer.save_pretrained(options.out / "base")
         with stage("reopen base", device):
             del model
             model = Sa2VAModel.from_pretrained(
@@ -115,14 +120,51 @@ def main() -> None:
         load_adapter_tensors(model, options.out / "adapter" / WEIGHTS_NAME)
     model.eval()
     question = moved(processor.prompts([examples(1)[0].image_HW], ["[SEG] what is this?"], [0]), device)
-    with stage("generate", device, tokens=ANSWER_TOKENS), torch.autocast(device.type, torch.bfloat16):
+    with stage("generate", device, tokens=ANSWER_TOKENS):
+        answer = answered(model, processor, question)
+    if options.whole:
+        del model, optimizer, trained
+        compare_merged(options.out, processor, question, answer, device)
+
+
+def answered(model: Sa2VAModel, processor: Sa2VAProcessor, question: Batch) -> tuple[list[int], list[torch.Tensor]]:
+    """Return the token ids and the mask logits that the model answers with."""
+    with torch.autocast(question["input_ids"].device.type, torch.bfloat16):
         generation = model.generate(
             **question,
             eos_token_id=processor.eos_token_id,
             pad_token_id=processor.pad_token_id,
             max_new_tokens=ANSWER_TOKENS,
         )
-        assert generation.masks is not None
+    assert generation.masks is not None
+    return generation.answer_ids[0], [logits.float().cpu() for logits in generation.masks.logits]
+
+
+def compare_merged(
+    out: Path,
+    processor: Sa2VAProcessor,
+    question: Batch,
+    answer: tuple[list[int], list[torch.Tensor]],
+    device: torch.device,
+) -> None:
+    """Merge as a user would, open what came out, and print how far its answer is from the adapter's."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    with stage("merge", device) as facts:
+        command = [sys.executable, "-m", "angiova", "merge", str(out / "adapter"), str(out / "merged")]
+        subprocess.run([*command, "--base", str(out / "base")], check=True, stdout=subprocess.DEVNULL)
+        facts["bytes"] = sum(path.stat().st_size for path in (out / "merged").glob("*.safetensors"))
+        facts["host_gib"] = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2)
+    with stage("open merged", device):
+        merged = Sa2VAModel.from_pretrained(
+            out / "merged", local_files_only=True, dtype=torch.bfloat16, device_map={"": device}
+        ).eval()
+    with stage("answer of the merged model", device) as facts:
+        tokens, masks = answered(merged, processor, question)
+        facts["same_tokens"] = sum(a == b for a, b in zip(answer[0], tokens, strict=False)) / max(1, len(answer[0]))
+        pairs = list(zip(answer[1], masks, strict=True))
+        facts["same_pixels"] = [round(float(((a > 0) == (b > 0)).float().mean()), 5) for a, b in pairs]
+        facts["relative_difference"] = [round(float((a - b).norm() / a.norm()), 5) for a, b in pairs]
 
 
 if __name__ == "__main__":

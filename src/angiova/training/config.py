@@ -31,14 +31,23 @@ class ModelSettings(_Section):
     segmenter_px: int | None = Field(
         None, ge=64, multiple_of=32, description="Side of the square that SAM2 sees, for nano; null: its own, 512."
     )
+    refiner_width: int | None = Field(
+        None, ge=8, multiple_of=8, description="Channels of the refiner's first level, for nano; null: its own, 24."
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
         if sum(start is not None for start in (self.preset, self.checkpoint, self.baseline)) != 1:
             raise ValueError("give either preset, checkpoint or baseline")
-        if self.segmenter_px is not None and self.preset != "nano":
-            raise ValueError("segmenter_px can be chosen for the preset nano only")
+        if self.chosen_sizes and self.preset != "nano":
+            raise ValueError(f"{next(iter(self.chosen_sizes))} can be chosen for the preset nano only")
         return self
+
+    @property
+    def chosen_sizes(self) -> dict[str, int]:
+        """The sizes of nano that are not its own."""
+        sizes = {"segmenter_px": self.segmenter_px, "refiner_width": self.refiner_width}
+        return {name: size for name, size in sizes.items() if size is not None}
 
     @property
     def trains_by_gradient(self) -> bool:

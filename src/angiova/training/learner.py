@@ -140,8 +140,8 @@ def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
         ModelError: the checkpoint cannot be opened, or is an adapter or a baseline.
     """
     if recipe.model.preset is not None:
-        side = recipe.model.segmenter_px
-        model, tokenizer = build(recipe.model.preset) if side is None else build_nano(segmenter_px=side)
+        sizes = recipe.model.chosen_sizes
+        model, tokenizer = build_nano(**sizes) if sizes else build(recipe.model.preset)
         return model, Sa2VAProcessor(tokenizer, model.config)
     assert recipe.model.checkpoint is not None
     folder = checkpoint_folder(recipe.model.checkpoint)

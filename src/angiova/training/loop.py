@@ -177,7 +177,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
                 for (scale, decay), parameters in groups.items()
             ],
             betas=(self.args.adam_beta1, self.args.adam_beta2),
-            fused=self.args.device.type == "cuda",
+            fused=True,
         )
         return self.optimizer
 
