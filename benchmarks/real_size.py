@@ -137,7 +137,7 @@ def answered(model: Sa2VAModel, processor: Sa2VAProcessor, question: Batch) -> t
             max_new_tokens=ANSWER_TOKENS,
         )
     assert generation.masks is not None
-    return generation.answer_ids[0], [logits.float().cpu() for logits in generation.masks.logits]
+    return generation.answer_ids[0], [group.logits_GHW.float().cpu() for group in generation.masks.groups]
 
 
 def compare_merged(
