@@ -1,6 +1,7 @@
 """A recipe's model and the baselines on the same data: same samples, same augmentation, same seeds, one table.
 
     python benchmarks/baselines.py RECIPE DATA OUT [--models recipe frangi unet dynunet] [--seeds 0] [--repeats 60]
+        [--allow-leakage]
 
 Each model is trained by `angiova train` with the data section and the batch of RECIPE, and evaluated by `angiova eval`
 as it is at the end of training, so that none is chosen on the frames it is scored on. A run that is finished is not
@@ -42,13 +43,13 @@ def train(recipe: Path, run: Path, overrides: Sequence[str]) -> None:
     subprocess.run([sys.executable, "-m", "angiova", "train", str(recipe), *arguments, *resume], check=True)
 
 
-def evaluate(run: Path, data: Path, split: str) -> Evaluation:
-    """Evaluate the last checkpoint by the command that a user would type."""
+def evaluate(run: Path, data: Path, split: str, options: Sequence[str] = ()) -> Evaluation:
+    """Evaluate the last checkpoint by the command that a user would type, with more options where they are given."""
     out = run / EVALUATION_DIR
     if not (out / EVALUATION_NAME).exists():
         last = complete_checkpoints(run / CHECKPOINTS_DIR)[-1]
         command = [sys.executable, "-m", "angiova", "eval", str(last), str(data), "--split", split, "--out", str(out)]
-        subprocess.run(command, check=True)
+        subprocess.run([*command, *options], check=True)
     return read_evaluation(out)
 
 
@@ -90,15 +91,20 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--repeats", type=int, help="passes over the training frames; default: the recipe's")
     parser.add_argument("--split", default="val")
+    parser.add_argument(
+        "--allow-leakage", action="store_true", help="ARCADE's own splits share near-copies; every report says so"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="for every model")
     options = parser.parse_args()
     common = [*same_data(load_recipe(options.recipe), options.data, options.repeats), *options.set]
+    leakage = ["--allow-leakage"] if options.allow_leakage else []
     runs: dict[str, list[tuple[RunRecord, Evaluation]]] = {}
     for name in options.models:
         for seed in options.seeds:
             run = options.out / f"{name}-{seed}"
             train(options.recipe if name == THE_RECIPE else RECIPES / f"{name}.yaml", run, [*common, f"seed={seed}"])
-            runs.setdefault(name, []).append((read_run(run), evaluate(run, options.data, options.split)))
+            evaluation = evaluate(run, options.data, options.split, leakage)
+            runs.setdefault(name, []).append((read_run(run), evaluation))
     print("\n".join(rows(runs)))
 
 

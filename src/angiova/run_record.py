@@ -30,6 +30,7 @@ FORMAT: Final = "angiova-run/1"
 RUN_NAME: Final = "run.json"
 METRICS_NAME: Final = "metrics.jsonl"
 EVALUATION_DIR: Final = "evaluation"
+COMPARISON_DIR: Final = "comparison"
 
 
 class _Part(BaseModel):

@@ -32,24 +32,27 @@ def box(top: int, height: int) -> Rle:
     return rle.encode(mask)
 
 
-def dataset(folder: Path, *, patients: bool = True, independent: bool = False, note: str = "code") -> Manifest:
+def dataset(
+    folder: Path, *, patients: bool = True, independent: bool = False, note: str = "code", catheters: bool = False
+) -> Manifest:
     records = []
     for index in range(PATIENTS):
         target = Target(PHRASE, TargetKind.VESSEL_TREE, box(4 + 3 * index, 8 + index), Origin.MANUAL)
+        catheter = Target("catheter", TargetKind.CATHETER, box(2, 2), Origin.MANUAL)
         patient = f"p{index}" if patients else None
         image = f"images/{index}.png"
         write_png(folder / image, np.full((SIDE, SIDE), 100 + index, dtype=np.uint8))
         record = FrameRecord(f"f{index}", image, SIDE, SIDE, note, str(index), f"r{index}", 0, patient)
-        records.append(replace(record, targets=(target,), split=Split.TEST))
+        records.append(replace(record, targets=(target, catheter) if catheters else (target,), split=Split.TEST))
     return write_dataset(folder, records, Provenance("test", "code", "0", frames_are_independent=independent))
 
 
-def evaluated(folder: Path, manifest: Manifest, cut: int) -> Path:
+def evaluated(folder: Path, manifest: Manifest, cut: int, known: tuple[str, ...] | None = None) -> Path:
     """Write the evaluation of a model that leaves out `cut` rows of every target, and one more of every other."""
     answers = [
         Prediction(f"f{i}", PHRASE, box(4 + 3 * i + cut + i % 2, 8 + i - cut - i % 2), 0.9) for i in range(PATIENTS)
     ]
-    write_evaluation(folder, manifest, evaluate(manifest, Split.TEST, answers), answers)
+    write_evaluation(folder, manifest, evaluate(manifest, Split.TEST, answers, known), answers)
     return folder
 
 
@@ -88,6 +91,26 @@ def test_three_models_give_three_pairs_of_every_metric_corrected_together(folder
     smallest = min(pair.p for pair in comparison.pairs)
     assert min(pair.p_holm for pair in comparison.pairs) == pytest.approx(smallest * comparison.num_tests)
     assert (comparison.unit, comparison.num_units) == ("patient", {TargetKind.VESSEL_TREE: PATIENTS})
+
+
+def test_a_model_that_draws_one_thing_is_compared_on_that_alone(tmp_path: Path) -> None:
+    """A baseline knows one phrase; the other model's answers to the rest are neither scored against it nor refused."""
+    manifest = dataset(tmp_path / "data", catheters=True)
+    tree, both = evaluated(tmp_path / "tree", manifest, 1, known=(PHRASE,)), evaluated(tmp_path / "both", manifest, 0)
+    comparison = compare([both, tree])
+    assert comparison.phrases == (PHRASE,)
+    assert comparison.num_units == {TargetKind.VESSEL_TREE: PATIENTS}
+    pair = next(pair for pair in comparison.pairs if pair.metric == "dice")
+    assert pair.difference.mean == pytest.approx(np.mean([dice(i, 0) - dice(i, 1) for i in range(PATIENTS)]))
+    printed = CliRunner().invoke(app, ["eval", "--compare", str(both), str(tree)]).output
+    assert f"compared on what every model can be asked for: {PHRASE}" in " ".join(printed.split())
+
+
+def test_models_that_share_no_phrase_are_refused(tmp_path: Path) -> None:
+    manifest = dataset(tmp_path / "data", catheters=True)
+    pair = [evaluated(tmp_path / known, manifest, 0, known=(known,)) for known in (PHRASE, "catheter")]
+    with pytest.raises(DataError, match="no phrase that all of these models"):
+        compare(pair)
 
 
 def test_files_hold_what_was_compared(folders: list[Path], tmp_path: Path) -> None:

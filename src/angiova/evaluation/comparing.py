@@ -7,13 +7,13 @@ stated that frames without patient ids are independent, and then the result says
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Final, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from angiova.data.records import Split, TargetKind
 from angiova.errors import ConfigError, DataError
@@ -28,7 +28,7 @@ from angiova.evaluation.paired import (
 from angiova.evaluation.result import Evaluation, Interval
 from angiova.evaluation.statistics import Observation, frame_means, mean_interval, patient_means
 from angiova.evaluation.store import EVALUATION_NAME, read_evaluation, read_frames
-from angiova.files import atomic_path, write_json
+from angiova.files import atomic_path, read_json, sha256_file, write_json
 from angiova.run_record import EVALUATION_DIR
 
 FORMAT: Final = "angiova-comparison/1"
@@ -86,6 +86,8 @@ class Comparison(_Part):
     """Several models on the same frames.
 
     Attributes:
+        phrases: those compared, where a model can be asked for some only; None: all of them.
+        evaluation_sha256: of each model's evaluation.json: tells a report whether it was made again since.
         unit: what is averaged over and exchanged between models.
         num_units: number of patients (or frames) that every model was scored on, by kind.
         num_left_out: units that a model was not scored on, so that they are in no figure here, by kind.
@@ -99,6 +101,8 @@ class Comparison(_Part):
     unit: Literal["patient", "frame"]
     models: list[str]
     folders: list[str]
+    evaluation_sha256: list[str]
+    phrases: tuple[str, ...] | None = None
     num_units: dict[TargetKind, int]
     num_left_out: dict[TargetKind, int]
     num_tests: int
@@ -114,6 +118,7 @@ class _Entry:
     name: str
     folder: Path
     evaluation: Evaluation
+    sha256: str
     frames: pl.DataFrame
 
 
@@ -144,6 +149,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
         unit=unit,
         models=[entry.name for entry in entries],
         folders=[str(entry.folder) for entry in entries],
+        evaluation_sha256=[entry.sha256 for entry in entries],
+        phrases=_phrases_of_all(entries),
         num_units={kind: len(shared[kind]["dice"]) for kind in values},
         num_left_out={kind: len(_all_units(by_model)) - len(shared[kind]["dice"]) for kind, by_model in values.items()},
         num_tests=len(pairs),
@@ -165,11 +172,26 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     write_json(folder / COMPARISON_NAME, comparison.model_dump(mode="json"))
 
 
+def read_comparison(folder: Path) -> Comparison:
+    """Read comparison.json of `folder`.
+
+    Raises:
+        DataError: it is missing or not of this form.
+    """
+    path = folder / COMPARISON_NAME
+    try:
+        return Comparison.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(f"field {field}: {first['msg']}", where=path, remedy="compare again, or remove it") from None
+
+
 def _entries(folders: Sequence[Path]) -> list[_Entry]:
     if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
         remedy = "give two or more different run or evaluation folders"
         raise ConfigError("nothing to compare", where="--compare", remedy=remedy)
-    entries = [_entry(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
+    entries = _on_shared_phrases([_entry(folder, name) for folder, name in zip(folders, _names(folders), strict=True)])
     first = entries[0]
     for entry in entries[1:]:
         _refuse_other_frames(first, entry)
@@ -178,7 +200,32 @@ def _entries(folders: Sequence[Path]) -> list[_Entry]:
 
 def _entry(folder: Path, name: str) -> _Entry:
     where = folder if (folder / EVALUATION_NAME).exists() else folder / EVALUATION_DIR
-    return _Entry(name, folder, read_evaluation(where), read_frames(where))
+    evaluation = read_evaluation(where)
+    return _Entry(name, folder, evaluation, sha256_file(where / EVALUATION_NAME), read_frames(where))
+
+
+def _on_shared_phrases(entries: Sequence[_Entry]) -> list[_Entry]:
+    """Return the entries with the cases of those phrases alone that every model can be asked for."""
+    phrases = _phrases_of_all(entries)
+    if phrases is None:
+        return list(entries)
+    return [replace(entry, frames=entry.frames.filter(pl.col("phrase").is_in(phrases))) for entry in entries]
+
+
+def _phrases_of_all(entries: Sequence[_Entry]) -> tuple[str, ...] | None:
+    """Return the phrases that every model can be asked for; None where each can be asked for anything.
+
+    Raises:
+        DataError: there is none.
+    """
+    limited = [set(entry.evaluation.phrases_asked) for entry in entries if entry.evaluation.phrases_asked is not None]
+    if not limited:
+        return None
+    shared = set.intersection(*limited)
+    if not shared:
+        problem = "no phrase that all of these models can be asked for"
+        raise DataError(problem, where=entries[0].folder, remedy="compare models that draw the same thing")
+    return tuple(sorted(shared))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

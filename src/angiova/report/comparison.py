@@ -57,6 +57,8 @@ def _notes(comparison: Comparison) -> list[str]:
         f"{comparison.num_tests} tests; dz: difference in its standard deviations; for 0.01: {comparison.unit}s needed "
         "for an interval, or to see a difference, of one point"
     ]
+    if comparison.phrases is not None:
+        notes.append(f"compared on what every model can be asked for: {', '.join(comparison.phrases)}")
     if comparison.unit == "frame":
         notes.append("no patient ids: frames were paired, on the user's statement that they are independent")
     left_out = sum(comparison.num_left_out.values())

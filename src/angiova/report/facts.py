@@ -11,9 +11,11 @@ from typing import Any, Final
 import polars as pl
 
 from angiova.errors import DataError
+from angiova.evaluation.comparing import COMPARISON_NAME, Comparison, read_comparison
 from angiova.evaluation.result import Evaluation
 from angiova.evaluation.store import COMPARISONS_DIR, EVALUATION_NAME, FRAMES_NAME, read_evaluation, read_frames
-from angiova.run_record import EVALUATION_DIR, METRICS_NAME, RunRecord, read_run
+from angiova.files import sha256_file
+from angiova.run_record import COMPARISON_DIR, EVALUATION_DIR, METRICS_NAME, RunRecord, read_run
 
 Line = Mapping[str, Any]
 
@@ -30,7 +32,9 @@ class RunFacts:
         training: the lines of metrics.jsonl logged in training, in order.
         validation: those logged in validation.
         evaluation: evaluation.json; None when the run was not evaluated.
+        evaluation_sha256: of evaluation.json.
         frames: frames.csv, one row a case.
+        comparison: comparison.json; None when the run was not compared with others.
         pictures: comparison pictures as PNG files, by name.
         missing: files that the run names and the folder lacks, relative to it.
     """
@@ -40,7 +44,9 @@ class RunFacts:
     training: list[Line]
     validation: list[Line]
     evaluation: Evaluation | None
+    evaluation_sha256: str | None
     frames: pl.DataFrame | None
+    comparison: Comparison | None
     pictures: dict[str, bytes]
     missing: list[str]
 
@@ -56,7 +62,7 @@ def read_facts(run: Path) -> RunFacts:
     Raises:
         DataError: run.json is missing, or a file that is there is damaged.
     """
-    record, folder = read_run(run), run / EVALUATION_DIR
+    record, folder, compared = read_run(run), run / EVALUATION_DIR, run / COMPARISON_DIR
     lines = _read_lines(run / METRICS_NAME)
     evaluation = read_evaluation(folder) if (folder / EVALUATION_NAME).exists() else None
     pictures = {} if evaluation is None else _read_pictures(folder / COMPARISONS_DIR, evaluation)
@@ -66,7 +72,9 @@ def read_facts(run: Path) -> RunFacts:
         training=[line for line in lines if "losses" in line],
         validation=[line for line in lines if "validation" in line],
         evaluation=evaluation,
+        evaluation_sha256=None if evaluation is None else sha256_file(folder / EVALUATION_NAME),
         frames=read_frames(folder) if evaluation is not None and (folder / FRAMES_NAME).exists() else None,
+        comparison=read_comparison(compared) if (compared / COMPARISON_NAME).exists() else None,
         pictures=pictures,
         missing=_missing(run, record, evaluation, pictures),
     )

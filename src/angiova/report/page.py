@@ -11,6 +11,7 @@ from angiova.report import headline, judgement, results
 from angiova.report.as_json import report_json
 from angiova.report.audit.checks_run import audit_run
 from angiova.report.audit.finding import AuditFinding
+from angiova.report.compared import compared_section
 from angiova.report.configuration import configuration_section
 from angiova.report.content import Chart, Document, Photo, Section
 from angiova.report.course import course_section
@@ -73,6 +74,7 @@ def compose(facts: RunFacts, files: list[ListedFile], audited: Sequence[AuditFin
         course_section(facts),
         loss_section(facts),
         results.evaluation_section(facts, subgroup_blocks),
+        compared_section(facts),
         picture_section(facts),
         results.distribution_section(facts),
         judgement.judgement_section(facts),

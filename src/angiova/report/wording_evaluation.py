@@ -194,6 +194,53 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
     "segments.chance_label": ("chance level", "随机水平"),
     "phrases.caption": ("By phrase asked", "按提示语"),
     "phrases.phrase": ("Phrase", "提示语"),
+    "compared.title": ("Compared with other models", "与其他模型比较"),
+    "compared.patient": (
+        "Models on the same frames of the {split} split, paired by patient. p is of a permutation test; judge by the "
+        "column Holm, which corrects it for all {tests} tests here.",
+        "各模型在 {split} 集相同图像上按患者配对比较。p 来自置换检验；"
+        "请以 Holm 列为准，它已按全部 {tests} 次检验校正。",
+    ),
+    "compared.frame": (
+        "Models on the same frames of the {split} split, paired by frame, on the user's statement that frames are "
+        "independent. p is of a permutation test; judge by the column Holm, which corrects it for all {tests} tests.",
+        "各模型在 {split} 集相同图像上按帧配对比较，依据用户关于各帧独立的声明。p 来自置换检验；"
+        "请以 Holm 列为准，它已按全部 {tests} 次检验校正。",
+    ),
+    "compared.phrases": (
+        "Compared on what every model can be asked for: {phrases}.",
+        "仅比较所有模型都能回答的提示语：{phrases}。",
+    ),
+    "compared.stale": (
+        "This comparison was made of another evaluation than the one in this report. Compare again.",
+        "此比较所用的评估与本报告中的评估不是同一次。请重新比较。",
+    ),
+    "compared.untrusted": (
+        "{model}: its evaluation says that its figures cannot be right.",
+        "{model}：其评估表明数字不可信。",
+    ),
+    "compared.kind": ("Target", "目标类别"),
+    "compared.metric": ("Metric", "指标"),
+    "compared.model": ("Model", "模型"),
+    "compared.pair": ("First - second", "前者 - 后者"),
+    "compared.mean": ("Mean", "均值"),
+    "compared.difference": ("Difference", "差值"),
+    "compared.interval": ("95 % interval", "95% 置信区间"),
+    "compared.p": ("p", "p"),
+    "compared.holm": ("Holm", "Holm"),
+    "compared.dz": ("dz", "dz"),
+    "compared.needed": ("Needed for 0.01", "达到 0.01 所需"),
+    "compared.means": (
+        "Means over what every model was scored on. Needed for 0.01: how many would bring the interval to one point on "
+        "each side.",
+        "所有模型均有得分的单元的均值。达到 0.01 所需：使置信区间半宽为 0.01 所需的单元数。",
+    ),
+    "compared.pairs": (
+        "The first model less the second. dz: the mean difference in standard deviations of the differences. Needed "
+        "for 0.01: how many a paired test would need to see a difference of one point with power 0.8.",
+        "前一模型减后一模型。dz：以差值标准差为单位的平均差。"
+        "达到 0.01 所需：配对检验以 0.8 的功效发现 0.01 差异所需的单元数。",
+    ),
     "histograms.title": ("Distributions", "分布"),
     "histograms.caption": (
         "Distribution of each metric over targets of kind {kind}; the dashed line is the mean over targets.",
