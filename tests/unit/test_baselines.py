@@ -243,7 +243,15 @@ def test_an_answer_does_not_depend_on_its_neighbours(method: str) -> None:
 def load_masks(network: SegmentationNetwork, images: list[np.ndarray]) -> list[np.ndarray]:
     from angiova.baselines.network import NetworkBaseline
 
-    return list(NetworkBaseline(network, torch.device("cpu")).segment(images, 0.5))
+    drawings = NetworkBaseline(network, torch.device("cpu")).segment(images, 0.5)
+    assert all(np.array_equal(d.mask_HW, d.probability_HW > 0.5) for d in drawings if d.probability_HW is not None)
+    return [drawing.mask_HW for drawing in drawings]
+
+
+def test_a_network_is_calibrated_and_a_filter_has_nothing_to_calibrate(runs: dict[str, Path], data: Path) -> None:
+    for method, has_probabilities in (("unet", True), ("frangi", False)):
+        evaluation = evaluate_model(runs[method], data, split="val", out=runs[method] / "calibrated")
+        assert bool(evaluation.calibration) is has_probabilities, method
 
 
 def test_padding_costs_nothing_and_an_empty_target_has_no_dice_loss() -> None:

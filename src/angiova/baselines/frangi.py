@@ -17,6 +17,7 @@ from scipy import ndimage
 from skimage.feature import hessian_matrix, hessian_matrix_eigvals
 from skimage.measure import label
 
+from angiova.baselines.baseline import Drawing
 from angiova.baselines.field_of_view import FieldOfView, field_of_view
 from angiova.data.pixels import GreyImage
 from angiova.data.rle import BoolMask
@@ -62,9 +63,9 @@ class FrangiBaseline(BaseModel):
     phrase: str
     parameters: FrangiParameters
 
-    def segment(self, images: Sequence[GreyImage], threshold: float) -> list[BoolMask]:
-        """Return the mask of each image, (H, W)."""
-        return [frangi_mask(image, self.parameters, threshold) for image in images]
+    def segment(self, images: Sequence[GreyImage], threshold: float) -> list[Drawing]:
+        """Return the mask of each image; vesselness is no probability, so there is none."""
+        return [Drawing(frangi_mask(image, self.parameters, threshold)) for image in images]
 
 
 def frangi_mask(image_HW: GreyImage, parameters: FrangiParameters, cut: float = 0.5) -> BoolMask:

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from angiova.baselines.baseline import Drawing
 from angiova.baselines.settings import NetworkSettings
 from angiova.data.dataset import Example
 from angiova.data.pixels import GreyImage
-from angiova.data.rle import BoolMask
 from angiova.errors import ConfigError
 from angiova.model.losses import dice_loss, mask_loss, mean_where
 from angiova.model.processing import standardise
@@ -138,23 +138,24 @@ class NetworkBaseline:
         """How many images it should get at once, at least."""
         return 1
 
-    def segment(self, images: Sequence[GreyImage], threshold: float) -> list[BoolMask]:
-        """Return the mask of each image, (H, W).
+    def segment(self, images: Sequence[GreyImage], threshold: float) -> list[Drawing]:
+        """Return the mask of each image with its probabilities.
 
         Only images of one padded size run together: norms see the padding, and an answer must not depend on neighbours.
         """
         sizes = [self.network.padded_size([image]) for image in images]
-        masks: dict[int, BoolMask] = {}
+        drawings: dict[int, Drawing] = {}
         for size in dict.fromkeys(sizes):
             members = [index for index in range(len(images)) if sizes[index] == size]
-            masks |= dict(zip(members, self._run([images[index] for index in members], threshold), strict=True))
-        return [masks[index] for index in range(len(images))]
+            drawings |= dict(zip(members, self._run([images[index] for index in members], threshold), strict=True))
+        return [drawings[index] for index in range(len(images))]
 
-    def _run(self, images: Sequence[GreyImage], threshold: float) -> list[BoolMask]:
+    def _run(self, images: Sequence[GreyImage], threshold: float) -> list[Drawing]:
         with torch.inference_mode():
             logits_B1HW = self.network(self.network.pixels(images).to(self._device)).logits_B1HW
-        masks_BHW = (logits_B1HW[:, 0].sigmoid() > threshold).cpu().numpy()
-        return [mask[: i.shape[0], : i.shape[1]] for mask, i in zip(masks_BHW, images, strict=True)]
+        probabilities_BHW = logits_B1HW[:, 0].float().sigmoid().cpu().numpy()
+        own = [map_HW[: i.shape[0], : i.shape[1]] for map_HW, i in zip(probabilities_BHW, images, strict=True)]
+        return [Drawing(map_HW > threshold, map_HW) for map_HW in own]
 
 
 def new_network(settings: NetworkSettings, phrase: str) -> SegmentationNetwork:

@@ -18,8 +18,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from angiova.baselines.baseline import Drawing
 from angiova.data.pixels import GreyImage, read_grey, write_png
-from angiova.data.rle import BoolMask
 from angiova.errors import ConfigError, ModelError
 
 NNUNET_TYPE: Final = "angiova_nnunet"
@@ -59,8 +59,8 @@ class NnunetBaseline:
         """How many images it should get at once."""
         return IMAGES_A_CALL
 
-    def segment(self, images: Sequence[GreyImage], threshold: float) -> list[BoolMask]:
-        """Return the mask of each image, (H, W).
+    def segment(self, images: Sequence[GreyImage], threshold: float) -> list[Drawing]:
+        """Return the mask of each image.
 
         Raises:
             ConfigError: nnU-Net is not installed, or another threshold than one half is asked for.
@@ -74,7 +74,7 @@ class NnunetBaseline:
                 write_png(source / f"{number:05d}_0000.png", image_HW)
             options = ["-i", source, "-o", out, "-m", self.model, "-f", 0, "-chk", WEIGHTS_NAME, "-device", self.device]
             run_tool("nnUNetv2_predict_from_modelfolder", [*options, "-npp", 1, "-nps", 1], Path(name))
-            return [read_grey(out / f"{number:05d}.png") > 0 for number in range(len(images))]
+            return [Drawing(read_grey(out / f"{number:05d}.png") > 0) for number in range(len(images))]
 
 
 def run_tool(tool: str, arguments: Sequence[object], folder: Path, settings: Mapping[str, str] | None = None) -> None:

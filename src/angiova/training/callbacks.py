@@ -207,6 +207,9 @@ class Patience(EarlyStoppingCallback):  # type: ignore[misc]
 class GradientGuard(TrainerCallback):  # type: ignore[misc]
     """Stops before an optimizer step whose gradients are not finite."""
 
+    def __init__(self) -> None:
+        self._parameters: list[torch.nn.Parameter] = []  # walking the modules costs as much as the norm
+
     def on_pre_optimizer_step(
         self,
         args: TrainingArguments,
@@ -217,7 +220,8 @@ class GradientGuard(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Look at the norm of all gradients together."""
         assert model is not None
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        self._parameters = self._parameters or list(model.parameters())
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
         if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
             raise TrainingError(
                 f"gradients are not finite at optimizer step {state.global_step}; the step was not made",

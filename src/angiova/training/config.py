@@ -28,6 +28,9 @@ class ModelSettings(_Section):
     preset: str | None = Field(None, description="Preset with random weights, e.g. nano.")
     checkpoint: Path | None = Field(None, description="Checkpoint folder to go on from, instead of a preset.")
     baseline: BaselineSettings | None = Field(None, description="A baseline, e.g. {method: unet}; below.")
+    tile_px: int | None = Field(
+        None, ge=64, multiple_of=32, description="Side of the image that the language model sees, for nano; null: 256."
+    )
     segmenter_px: int | None = Field(
         None, ge=64, multiple_of=32, description="Side of the square that SAM2 sees, for nano; null: its own, 512."
     )
@@ -46,7 +49,7 @@ class ModelSettings(_Section):
     @property
     def chosen_sizes(self) -> dict[str, int]:
         """The sizes of nano that are not its own."""
-        sizes = {"segmenter_px": self.segmenter_px, "refiner_width": self.refiner_width}
+        sizes = {"tile_px": self.tile_px, "segmenter_px": self.segmenter_px, "refiner_width": self.refiner_width}
         return {name: size for name, size in sizes.items() if size is not None}
 
     @property
