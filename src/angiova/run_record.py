@@ -109,6 +109,20 @@ class StepTime(_Part):
     longest: float
 
 
+class Throughput(_Part):
+    """How fast training went, waiting for data included, validation and saving not.
+
+    Over `steps` optimizer steps of the last session, the first ones left out, in which kernels are chosen and memory
+    is laid out. `device_seconds_per_sample` multiplies by the number of devices; `data_wait_share` is the part of the
+    time in which the first process waited for its next batch.
+    """
+
+    steps: int
+    samples_per_second: float
+    device_seconds_per_sample: float
+    data_wait_share: float
+
+
 class DeviceMemory(_Part):
     """Memory of one device in bytes: its own, and the most that was allocated and reserved on it."""
 
@@ -131,7 +145,7 @@ class Resources(_Part):
 
     `cpu_seconds` is what all processes of the run spent on all cores. `micro_step` lasts from the batch to the
     gradients, `optimizer_step` from the first batch to the changed weights; waiting for data and validation are in
-    neither.
+    neither. `seconds.first_step` lasts from the start of the process to the end of its first optimizer step.
     """
 
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -140,6 +154,7 @@ class Resources(_Part):
     cpu_seconds: float | None = None
     micro_step: StepTime | None = None
     optimizer_step: StepTime | None = None
+    throughput: Throughput | None = None
     devices: list[DeviceMemory] = Field(default_factory=list)
 
 

@@ -14,6 +14,7 @@ from angiova.data.augment import AugmentSettings
 from angiova.data.dataset import ExampleSettings
 from angiova.errors import ConfigError
 from angiova.model.trainable import TrainableSettings
+from angiova.training.engine_settings import EngineSettings
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -145,6 +146,7 @@ class Recipe(_Section):
         default_factory=WarmupSettings, description="Teaching names on text alone, before frames."
     )
     batch: BatchSettings = Field(default_factory=BatchSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings, description="Choices between time and memory.")
     losses: LossWeights = Field(default_factory=LossWeights)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     log_every: int = Field(10, ge=1, description="Optimizer steps between log lines.")
@@ -156,6 +158,7 @@ class Recipe(_Section):
             "trainable": self.trainable is not None,
             "language_warmup.steps": self.language_warmup.steps > 0,
             "optimizer.lr_scale": bool(self.optimizer.lr_scale),
+            "engine": self.engine != EngineSettings(),
         }
         unknown = [name for name, is_set in fields.items() if is_set and self.model.baseline is not None]
         if unknown:

@@ -29,6 +29,7 @@ from angiova.model.processing import Sa2VAProcessor
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import ModelPart
 from angiova.training.config import Recipe
+from angiova.training.engine import prepare_engine
 from angiova.training.loop import AdapterSaving
 from angiova.training.phrase import phrase_to_train
 from angiova.training.warmup import teach_names
@@ -77,6 +78,7 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         return _network_learner(recipe, recipe.model.baseline, manifest, device)
     model, processor = starting_model(recipe)
     adapter = _prepare_weights(recipe, model, trainable_settings(recipe, model), device)
+    prepare_engine(model, recipe.engine)
 
     def warm_up() -> str:
         """Teach the names, and say how that went."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
 from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
+from angiova.training.timing import StepTimer
 from angiova.training.watchdog import Notes, Phase
 
 VALIDATION_METRIC = "score"
@@ -79,6 +81,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         validate: returns metrics of the model as it is; one of them is `VALIDATION_METRIC`.
         adapter: how checkpoints are written when only an adapter is trained; None when whole models are.
         average: the averaged weights, where validation and checkpoints are to use them.
+        timer: told how long each optimizer step waits for its data.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -94,11 +97,13 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         validate: Callable[[], dict[str, float]],
         adapter: AdapterSaving | None = None,
         average: AveragedWeights | None = None,
+        timer: StepTimer | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter, self._average, self._notes = adapter, average, Notes()
+        self._timer = timer or StepTimer()
         if average is not None:
             self.add_callback(average)
         self.model_accepts_loss_kwargs = True
@@ -146,10 +151,12 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         self._notes.say(Phase.AVERAGING)
         return (total, outputs) if return_outputs else total
 
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Read the micro-batches of an optimizer step."""
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:  # noqa: ANN401
+        """Read the micro-batches of an optimizer step, and count their terms."""
         self._notes.say(Phase.READING)
-        return super().get_batch_samples(*args, **kwargs)
+        with self._timer.waiting():
+            batches = list(islice(epoch_iterator, num_batches))
+        return super().get_batch_samples(iter(batches), len(batches), device)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Return the terms of each loss in one optimizer step over all devices, shape (losses,)."""

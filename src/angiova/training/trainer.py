@@ -24,6 +24,7 @@ from angiova.training import record as facts
 from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
 from angiova.training.config import Recipe
+from angiova.training.engine import uncompiled
 from angiova.training.filter import tune_filter
 from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
@@ -126,6 +127,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         watchers.progress.close()
         spent_s = facts.cpu_seconds() - cpu_started_s
         _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
+        record.resources.throughput = watchers.timer.throughput(schedule.samples_per_step, processes.world_size())
         record.warnings = dict(Counter(record.warnings or {}) + watchers.warnings.counts)
         if processes.is_main():
             finish_record(record, recipe, trainer, learner.loss_weights, status, started)
@@ -144,6 +146,11 @@ def _make_trainer(
     if schedule.steps_between_validations:
         watched = validation_records(dataset.manifest, recipe.validation, learner.phrases)
     answerer, decay = learner.answerer(), recipe.optimizer.average
+
+    def look() -> dict[str, float]:
+        with uncompiled(recipe.engine):
+            return validate(answerer, dataset.manifest, watched, recipe.validation)
+
     trainer = Sa2VATrainer(
         model=learner.model,
         args=_arguments(recipe, schedule, device),
@@ -154,9 +161,10 @@ def _make_trainer(
         callbacks=[*watchers.callbacks, *_patience(recipe)],
         loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
-        validate=lambda: validate(answerer, dataset.manifest, watched, recipe.validation),
+        validate=look,
         adapter=learner.adapter,
         average=None if decay is None else AveragedWeights(learner.model, decay),
+        timer=watchers.timer,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -173,6 +181,8 @@ def _note_costs(
     resources.cpu_seconds = round((resources.cpu_seconds or 0.0) + sum(spent_s), 1)
     resources.devices = devices
     resources.micro_step, resources.optimizer_step = timer.micro_step, timer.optimizer_step
+    if timer.first_step_s is not None:
+        resources.seconds["first_step"] = round(timer.first_step_s, 1)
 
 
 def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
