@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ours": {"batch": {"micro": 16}, "trainable": LORA, "validation": FRAMES},
     "ours-8": {"batch": {"micro": 8}, "trainable": LORA, "stop": True},
     "ours-24": {"batch": {"micro": 24}, "trainable": LORA, "stop": True},
+    "plain": {"batch": {"micro": 8}, "trainable": LORA, "engine": {"fused": False}, "stop": True},
     "ours-compiled": {"batch": {"micro": 16}, "trainable": LORA, "engine": {"torch_compile": True}, "stop": True},
     "ours-24gb": {
         "batch": {"micro": 4, "accumulation": 4},

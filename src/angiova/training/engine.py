@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from angiova.errors import ConfigError
+from angiova.model.fused import fuse_layers, has_lora, run_frozen_encoders_plainly
 from angiova.model.modeling import Sa2VAModel
 from angiova.training.engine_settings import EngineSettings
 
@@ -24,6 +25,9 @@ def prepare_engine(model: Sa2VAModel, settings: EngineSettings) -> None:
     """
     if settings.attn_implementation != model.config._attn_implementation:
         _choose_attention(model, settings.attn_implementation)
+    if settings.fused and has_lora(model):
+        fuse_layers(model)
+        run_frozen_encoders_plainly(model)
     if settings.gradient_checkpointing:
         _checkpoint_layers(model)
     if settings.torch_compile:

@@ -15,6 +15,7 @@ class EngineSettings(BaseModel):
     gradient_checkpointing: bool = Field(
         False, description="Compute each layer's activations again in the backward pass: a third slower, far smaller."
     )
+    fused: bool = Field(True, description="Compute LoRA layers and frozen encoders in fewer passes over memory.")
     torch_compile: bool = Field(
         False, description="Compile the language model's layers and SAM2's encoder; the first steps take minutes."
     )
