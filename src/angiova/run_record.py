@@ -146,6 +146,7 @@ class Resources(_Part):
     `cpu_seconds` is what all processes of the run spent on all cores. `micro_step` lasts from the batch to the
     gradients, `optimizer_step` from the first batch to the changed weights; waiting for data and validation are in
     neither. `seconds.first_step` lasts from the start of the process to the end of its first optimizer step.
+    `counters` counts events of the first process in the last session.
     """
 
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -155,6 +156,7 @@ class Resources(_Part):
     micro_step: StepTime | None = None
     optimizer_step: StepTime | None = None
     throughput: Throughput | None = None
+    counters: dict[str, int] = Field(default_factory=dict)
     devices: list[DeviceMemory] = Field(default_factory=list)
 
 

@@ -22,6 +22,8 @@ from angiova.data.rle import BoolMask
 from angiova.data.syntax import RIGHT_SEGMENTS, SEGMENT_NAMES, segment_phrase
 from angiova.errors import DataError
 
+VIEW_STREAM = 1_000_033
+
 
 class ExampleSettings(BaseModel):
     """What is asked about a training frame.
@@ -70,6 +72,7 @@ class ExampleDataset:
         examples: what is asked.
         augmentation: how frames are varied.
         phrases: only these are asked about; None: whatever is labelled.
+        views: variations of a frame, taken in turn; None: a new one each time.
 
     Raises:
         DataError: the split has no frame on which something to ask about is labelled.
@@ -84,8 +87,9 @@ class ExampleDataset:
         examples: ExampleSettings,
         augmentation: AugmentSettings,
         phrases: tuple[str, ...] | None = None,
+        views: int | None = None,
     ) -> None:
-        self.manifest, self.seed = manifest, seed
+        self.manifest, self.seed, self.views = manifest, seed, views
         self.examples, self.augmentation = examples, augmentation
         self.records = [r for r in (record.only(phrases) for record in manifest.records(split)) if r.targets]
         if not self.records:
@@ -110,10 +114,17 @@ class ExampleDataset:
             self.manifest.read_image(record),
             [rle.decode(target.mask) for target in targets],
             self.augmentation,
-            rng,
+            self._view_rng(index) or rng,
             may_flip,
         )
         return Example(record.frame_id, image_HW, _make_turns(targets, self.examples.joined, rng), tuple(masks))
+
+    def _view_rng(self, index: int) -> np.random.Generator | None:
+        """Return what varies the frame of an example, the same each time its turn comes again; None: nothing of it."""
+        if self.views is None:
+            return None
+        turn, record = index // len(self.records), int(self._order[index])
+        return np.random.default_rng([self.seed, VIEW_STREAM, record, turn % self.views])
 
 
 def choose_targets(record: FrameRecord, settings: ExampleSettings, rng: np.random.Generator) -> list[Target]:

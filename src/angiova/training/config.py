@@ -61,6 +61,12 @@ class DataSettings(_Section):
     workers: int | None = Field(None, ge=0, description="Processes that prepare examples; null: one a core, at most 8.")
     examples: ExampleSettings = Field(default_factory=ExampleSettings, description="What is asked about a frame.")
     augmentation: AugmentSettings = Field(default_factory=AugmentSettings, description="How frames are varied.")
+    views: int | None = Field(
+        None,
+        ge=1,
+        description="Variations of a frame, taken in turn, so that its features can be kept; null: endless. A flip "
+        "counts as another.",
+    )
 
 
 class OptimizerSettings(_Section):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class FeatureCacheSettings(BaseModel):
+    """Where features of frozen encoders are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path = Field(description="Folder; several runs may share it.")
+    budget_gb: float = Field(100.0, gt=0, description="Most that is kept, in 10^9 bytes; nothing is removed.")
 
 
 class EngineSettings(BaseModel):
@@ -21,4 +31,7 @@ class EngineSettings(BaseModel):
     )
     attn_implementation: Literal["sdpa", "flash_attention_2", "eager"] = Field(
         "sdpa", description="Attention kernels; flash_attention_2 needs the package flash-attn."
+    )
+    feature_cache: FeatureCacheSettings | None = Field(
+        None, description="Keeps on disk what frozen encoders say of a frame; see data.views. null: nothing is kept."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ from angiova.model.trainable import TrainableSettings
 from angiova.run_record import ModelPart
 from angiova.training.config import Recipe
 from angiova.training.engine import prepare_engine
+from angiova.training.features import CachedEncoder, install_caches
 from angiova.training.loop import AdapterSaving
 from angiova.training.phrase import phrase_to_train
 from angiova.training.warmup import teach_names
@@ -53,6 +54,7 @@ class Learner:
         examples: what is asked about a frame.
         adapter: how checkpoints are written when only an adapter is trained.
         warm_up: run once before training, returns what to write down about it.
+        caches: what stands before frozen encoders, by their names.
     """
 
     model: PreTrainedModel
@@ -65,6 +67,7 @@ class Learner:
     examples: ExampleSettings
     adapter: AdapterSaving | None = None
     warm_up: Callable[[], str] | None = None
+    caches: dict[str, CachedEncoder] = field(default_factory=dict)
 
 
 def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Learner:
@@ -100,6 +103,7 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         examples=recipe.data.examples,
         adapter=adapter,
         warm_up=warm_up if recipe.language_warmup.steps else None,
+        caches={} if recipe.engine.feature_cache is None else install_caches(model, recipe.engine.feature_cache),
     )
 
 

@@ -34,6 +34,7 @@ from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
 from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
+from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
 from angiova.training.timing import StepTimer
 from angiova.training.watchdog import Notes, Phase
 
@@ -61,15 +62,17 @@ class CountingCollate:
 
     Args:
         collate: makes the arguments of the model's forward from examples.
+        with_keys: whether to say, under FRAME_KEYS, by what the feature cache knows each frame.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Example]], dict[str, Any]]) -> None:
-        self._collate = collate
+    def __init__(self, collate: Callable[[Sequence[Example]], dict[str, Any]], with_keys: bool = False) -> None:
+        self._collate, self._with_keys = collate, with_keys
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return the batch, with the counts under NUM_TERMS."""
         batch = self._collate(examples)
-        return batch | {NUM_TERMS: num_terms(batch)}
+        keys = {FRAME_KEYS: frame_keys(batch)} if self._with_keys else {}
+        return batch | keys | {NUM_TERMS: num_terms(batch)}
 
 
 class Sa2VATrainer(Trainer):  # type: ignore[misc]
@@ -82,6 +85,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         adapter: how checkpoints are written when only an adapter is trained; None when whole models are.
         average: the averaged weights, where validation and checkpoints are to use them.
         timer: told how long each optimizer step waits for its data.
+        caches: of frozen encoders, told which frames come.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -98,12 +102,13 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         adapter: AdapterSaving | None = None,
         average: AveragedWeights | None = None,
         timer: StepTimer | None = None,
+        caches: Mapping[str, CachedEncoder] | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter, self._average, self._notes = adapter, average, Notes()
-        self._timer = timer or StepTimer()
+        self._timer, self._caches = timer or StepTimer(), caches or {}
         if average is not None:
             self.add_callback(average)
         self.model_accepts_loss_kwargs = True
@@ -133,7 +138,9 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         """
         self._notes.say(Phase.FORWARD)
         inputs = dict(inputs)
-        own = inputs.pop(NUM_TERMS)
+        own, keys = inputs.pop(NUM_TERMS), inputs.pop(FRAME_KEYS, {})
+        for encoder, cache in self._caches.items():
+            cache.expect(keys[encoder])
         outputs = model(**inputs)
         losses_L = torch.stack([outputs.losses[name].float() for name in self._loss_weights])
         if isinstance(num_items_in_batch, Tensor):

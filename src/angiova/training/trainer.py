@@ -25,6 +25,7 @@ from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
 from angiova.training.config import Recipe
 from angiova.training.engine import uncompiled
+from angiova.training.features import close_caches
 from angiova.training.filter import tune_filter
 from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
@@ -105,6 +106,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         learner.examples,
         recipe.data.augmentation,
         learner.phrases,
+        views=recipe.data.views,
     )
     schedule = plan_schedule(recipe, len(dataset))
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
@@ -125,6 +127,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         status = "stopped" if watchers.stop.asked else "finished"
     finally:
         watchers.progress.close()
+        record.resources.counters = close_caches(learner.caches)
         spent_s = facts.cpu_seconds() - cpu_started_s
         _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
         record.resources.throughput = watchers.timer.throughput(schedule.samples_per_step, processes.world_size())
@@ -156,7 +159,7 @@ def _make_trainer(
         args=_arguments(recipe, schedule, device),
         train_dataset=dataset,
         eval_dataset=watched or None,
-        data_collator=CountingCollate(learner.collate),
+        data_collator=CountingCollate(learner.collate, with_keys=bool(learner.caches)),
         processing_class=learner.tokenizer,
         callbacks=[*watchers.callbacks, *_patience(recipe)],
         loss_weights=learner.loss_weights,
@@ -165,6 +168,7 @@ def _make_trainer(
         adapter=learner.adapter,
         average=None if decay is None else AveragedWeights(learner.model, decay),
         timer=watchers.timer,
+        caches=learner.caches,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
