@@ -23,6 +23,8 @@ from angiova.data.syntax import RIGHT_SEGMENTS, SEGMENT_NAMES, segment_phrase
 from angiova.errors import DataError
 
 VIEW_STREAM = 1_000_033
+# Of a question and its answer, beside the phrase itself.
+LETTERS_AROUND = 60
 
 
 class ExampleSettings(BaseModel):
@@ -118,6 +120,15 @@ class ExampleDataset:
             may_flip,
         )
         return Example(record.frame_id, image_HW, _make_turns(targets, self.examples.joined, rng), tuple(masks))
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """Return the number of masks and of letters that an example asks about, without reading its image.
+
+        Its length in tokens follows from the letters, up to the wording of the questions.
+        """
+        record = self.records[self._order[index]]
+        targets = choose_targets(record, self.examples, np.random.default_rng([self.seed, 1_000_003, index]))
+        return len(targets), sum(len(target.phrase) + LETTERS_AROUND for target in targets)
 
     def _view_rng(self, index: int) -> np.random.Generator | None:
         """Return what varies the frame of an example, the same each time its turn comes again; None: nothing of it."""

@@ -67,6 +67,9 @@ class DataSettings(_Section):
         description="Variations of a frame, taken in turn, so that its features can be kept; null: endless. A flip "
         "counts as another.",
     )
+    bucketing: int = Field(
+        0, ge=0, description="Optimizer steps whose examples are sorted together by length, against padding; 0: none."
+    )
 
 
 class OptimizerSettings(_Section):

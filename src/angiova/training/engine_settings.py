@@ -32,6 +32,11 @@ class EngineSettings(BaseModel):
     attn_implementation: Literal["sdpa", "flash_attention_2", "eager"] = Field(
         "sdpa", description="Attention kernels; flash_attention_2 needs the package flash-attn."
     )
+    rehearsal: bool | None = Field(
+        None,
+        description="Run the largest step three times before training, and halve micro-batches until it fits; "
+        "null: on a GPU.",
+    )
     feature_cache: FeatureCacheSettings | None = Field(
         None, description="Keeps on disk what frozen encoders say of a frame; see data.views. null: nothing is kept."
     )

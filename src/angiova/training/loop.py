@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import SequentialSampler
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerControl
 
 from angiova.data.dataset import Example
@@ -86,6 +86,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         average: the averaged weights, where validation and checkpoints are to use them.
         timer: told how long each optimizer step waits for its data.
         caches: of frozen encoders, told which frames come.
+        order: of the examples; the data set's own by default.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -103,12 +104,13 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         average: AveragedWeights | None = None,
         timer: StepTimer | None = None,
         caches: Mapping[str, CachedEncoder] | None = None,
+        order: Sampler[int] | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter, self._average, self._notes = adapter, average, Notes()
-        self._timer, self._caches = timer or StepTimer(), caches or {}
+        self._timer, self._caches, self._order = timer or StepTimer(), caches or {}, order
         if average is not None:
             self.add_callback(average)
         self.model_accepts_loss_kwargs = True
@@ -217,9 +219,9 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         """Put those weights in place that validation looks at and checkpoints hold."""
         return nullcontext() if self._average is None else self._average.in_place()
 
-    def _get_train_sampler(self, *_: Any) -> SequentialSampler:  # noqa: ANN401
-        """Keep the data set's own order: it is shuffled already, the same way on every machine."""
-        return SequentialSampler(self.train_dataset)
+    def _get_train_sampler(self, *_: Any) -> Sampler[int]:  # noqa: ANN401
+        """Keep the given order, or the data set's own: it is shuffled already, the same way on every machine."""
+        return self._order or SequentialSampler(self.train_dataset)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Load every weight or fail.

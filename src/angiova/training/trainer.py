@@ -7,8 +7,10 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+from rich.console import Console
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments, set_seed
 
 from angiova.allocator import keep_freed_memory
@@ -16,21 +18,25 @@ from angiova.baselines.settings import FrangiSettings, NnunetSettings
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
-from angiova.errors import ConfigError, ExitCode
+from angiova.errors import ConfigError, ExitCode, TrainingError
+from angiova.files import write_text
 from angiova.inference.predictor import choose_device
-from angiova.run_record import METRICS_NAME, Resources, write_run
+from angiova.run_record import METRICS_NAME, Resources, RunRecord, write_run
 from angiova.training import processes
 from angiova.training import record as facts
 from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
-from angiova.training.config import Recipe
+from angiova.training.checkpoints import checkpoint_path
+from angiova.training.config import Recipe, dump_recipe
 from angiova.training.engine import uncompiled
 from angiova.training.features import close_caches
 from angiova.training.filter import tune_filter
 from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
+from angiova.training.rehearsal import fit_batch, free_memory, halved, said
 from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_step, prepare_folder, start_record
+from angiova.training.sampler import BucketedOrder
 from angiova.training.timing import StepTimer
 from angiova.training.validation import validate, validation_records
 from angiova.training.warnings_seen import CountedWarnings
@@ -109,7 +115,9 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         views=recipe.data.views,
     )
     schedule = plan_schedule(recipe, len(dataset))
+    recipe, news = fit_batch(recipe, learner, dataset, device)
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
+    record.messages += news
     if learner.warm_up is not None and last_checkpoint is None:
         record.messages.append(learner.warm_up())
     if processes.is_main():
@@ -121,7 +129,9 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     status = "failed"
     try:
         with watchers.stop, watchers.warnings:
-            trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
+            while not _trains_to_the_end(trainer, last_checkpoint):
+                recipe, last_checkpoint = _smaller(recipe, trainer, record)
+                trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
         if not watchers.stop.asked and newest_step(run) < trainer.state.global_step:
             trainer._save_checkpoint(trainer.model, trial=None)
         status = "stopped" if watchers.stop.asked else "finished"
@@ -135,6 +145,37 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         if processes.is_main():
             finish_record(record, recipe, trainer, learner.loss_weights, status, started)
     return ExitCode.FAILED if watchers.stop.asked else ExitCode.DONE
+
+
+def _trains_to_the_end(trainer: Sa2VATrainer, checkpoint: Path | None) -> bool:
+    """Train, and say whether memory was enough; several processes cannot go on from where one of them ran out of it."""
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except torch.OutOfMemoryError as error:
+        if processes.world_size() > 1:
+            raise TrainingError(
+                f"out of memory at optimizer step {trainer.state.global_step}",
+                where="batch.micro",
+                remedy="halve it, double batch.accumulation, and go on with --resume",
+            ) from error
+        return False
+    return True
+
+
+def _smaller(recipe: Recipe, trainer: Sa2VATrainer, record: RunRecord) -> tuple[Recipe, Path | None]:
+    """Halve the micro-batch; return the new recipe and a checkpoint of the last step that was made."""
+    batch, step = halved(recipe.batch), trainer.state.global_step
+    trainer.model.zero_grad(set_to_none=True)
+    free_memory()
+    record.messages.append(said(recipe.batch, batch))
+    Console(stderr=True).print(record.messages[-1])
+    recipe = recipe.model_copy(update={"batch": batch})
+    record.recipe = recipe.model_dump(mode="json")
+    write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
+    if step == 0:
+        return recipe, None
+    trainer._save_checkpoint(trainer.model, trial=None)
+    return recipe, checkpoint_path(recipe.output / CHECKPOINTS_DIR, step)
 
 
 def _make_trainer(
@@ -169,6 +210,7 @@ def _make_trainer(
         average=None if decay is None else AveragedWeights(learner.model, decay),
         timer=watchers.timer,
         caches=learner.caches,
+        order=_order(recipe, dataset, schedule),
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -201,6 +243,13 @@ def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
         )
     times = recipe.validation.times
     return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
+
+
+def _order(recipe: Recipe, dataset: ExampleDataset, schedule: Schedule) -> BucketedOrder | None:
+    if not recipe.data.bucketing:
+        return None
+    lengths = [dataset.size_of(index)[1] for index in range(len(dataset))]
+    return BucketedOrder(lengths, schedule.samples_per_step, recipe.data.bucketing, recipe.seed)
 
 
 def _patience(recipe: Recipe) -> list[Patience]:
