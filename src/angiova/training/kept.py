@@ -59,7 +59,7 @@ def logits_bytes(model: Sa2VAModel, words: int, dtype: torch.dtype) -> int:
 
     Logits twice, since rows of new tokens are put in, and in float32 with their logarithms and their gradients.
     """
-    vocabulary = model.vlm.lm_head.weight.shape[0]
+    vocabulary = int(model.vlm.lm_head.weight.shape[0])
     return words * vocabulary * (2 * dtype.itemsize + 3 * torch.float32.itemsize)
 
 
