@@ -146,7 +146,8 @@ class Resources(_Part):
     `cpu_seconds` is what all processes of the run spent on all cores. `micro_step` lasts from the batch to the
     gradients, `optimizer_step` from the first batch to the changed weights; waiting for data and validation are in
     neither. `seconds.first_step` lasts from the start of the process to the end of its first optimizer step.
-    `counters` counts events of the first process in the last session.
+    `counters` counts events of the first process in the last session; `slow_processes` are the ranks whose micro-steps
+    took clearly longer than the median process's.
     """
 
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -157,6 +158,7 @@ class Resources(_Part):
     optimizer_step: StepTime | None = None
     throughput: Throughput | None = None
     counters: dict[str, int] = Field(default_factory=dict)
+    slow_processes: list[int] = Field(default_factory=list)
     devices: list[DeviceMemory] = Field(default_factory=list)
 
 

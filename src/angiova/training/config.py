@@ -93,6 +93,10 @@ class OptimizerSettings(_Section):
         description="Decay of a moving average of the weights, which is validated and saved, e.g. 0.999.",
     )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    unfreeze: dict[str, float] = Field(
+        default_factory=dict,
+        description="Share of the optimizer steps after which single parts are trained, e.g. {vision_tower: 0.3}.",
+    )
 
 
 class WarmupSettings(_Section):
@@ -160,6 +164,9 @@ class Recipe(_Section):
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     log_every: int = Field(10, ge=1, description="Optimizer steps between log lines.")
     tensorboard: bool = Field(True, description="Write TensorBoard files to RUN/tensorboard.")
+    report_to: tuple[Literal["wandb", "mlflow", "trackio"], ...] = Field(
+        (), description="Send figures to these services too; each needs its package, and none is asked by default."
+    )
 
     @model_validator(mode="after")
     def _fits_a_baseline(self) -> Self:
@@ -167,6 +174,7 @@ class Recipe(_Section):
             "trainable": self.trainable is not None,
             "language_warmup.steps": self.language_warmup.steps > 0,
             "optimizer.lr_scale": bool(self.optimizer.lr_scale),
+            "optimizer.unfreeze": bool(self.optimizer.unfreeze),
             "engine": self.engine != EngineSettings(),
         }
         unknown = [name for name, is_set in fields.items() if is_set and self.model.baseline is not None]

@@ -35,6 +35,7 @@ from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
 from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
 from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
+from angiova.training.observing import PartGradients
 from angiova.training.timing import StepTimer
 from angiova.training.watchdog import Notes, Phase
 
@@ -87,6 +88,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         timer: told how long each optimizer step waits for its data.
         caches: of frozen encoders, told which frames come.
         order: of the examples; the data set's own by default.
+        gradients: of each part, for the log.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -105,14 +107,17 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         timer: StepTimer | None = None,
         caches: Mapping[str, CachedEncoder] | None = None,
         order: Sampler[int] | None = None,
+        gradients: PartGradients | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter, self._average, self._notes = adapter, average, Notes()
         self._timer, self._caches, self._order = timer or StepTimer(), caches or {}, order
-        if average is not None:
-            self.add_callback(average)
+        self._gradients = gradients
+        for callback in (average, gradients):
+            if callback is not None:
+                self.add_callback(callback)
         self.model_accepts_loss_kwargs = True
         self._loss_sums_L = torch.zeros(len(loss_weights), device=self.args.device)
         self._num_steps_summed = 0
@@ -203,6 +208,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             means_L = self.accelerator.reduce(self._loss_sums_L, "mean") / self._num_steps_summed
             logs |= {f"loss_{name}": float(mean) for name, mean in zip(self._loss_weights, means_L, strict=True)}
             self._loss_sums_L, self._num_steps_summed = torch.zeros_like(self._loss_sums_L), 0
+            if self._gradients is not None:
+                logs |= {f"grad_norm_{part}": norm for part, norm in self._gradients.take().items()}
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401

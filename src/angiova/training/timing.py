@@ -58,6 +58,13 @@ class StepTimer(TrainerCallback):  # type: ignore[misc]
             data_wait_share=waited / seconds,
         )
 
+    def long_waits(self, share: float) -> int:
+        """Return how many steps but the first waited for data longer than this share of the median optimizer step."""
+        if not self._optimizer_s:
+            return 0
+        limit = share * median(self._optimizer_s)
+        return sum(wait > limit for wait in self._waits_s[1:])
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Count the time spent inside as waiting for the data of one optimizer step."""

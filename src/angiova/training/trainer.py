@@ -21,6 +21,8 @@ from angiova.data.records import Split
 from angiova.errors import ConfigError, ExitCode, TrainingError
 from angiova.files import write_text
 from angiova.inference.predictor import choose_device
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.parts import trained_parts
 from angiova.run_record import METRICS_NAME, Resources, RunRecord, write_run
 from angiova.training import processes
 from angiova.training import record as facts
@@ -34,10 +36,13 @@ from angiova.training.filter import tune_filter
 from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
+from angiova.training.observing import PartGradients, count_events, describe_speed, slow_processes
 from angiova.training.rehearsal import fit_batch, free_memory, halved, said
 from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_step, prepare_folder, start_record
 from angiova.training.sampler import BucketedOrder
+from angiova.training.services import check_services
 from angiova.training.timing import StepTimer
+from angiova.training.unfreezing import Unfreezing
 from angiova.training.validation import validate, validation_records
 from angiova.training.warnings_seen import CountedWarnings
 
@@ -96,6 +101,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
 
 def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     started, cpu_started_s = time.monotonic(), facts.cpu_seconds()
+    check_services(recipe.report_to)
     keep_freed_memory()
     set_seed(recipe.seed)
     run, device = recipe.output, choose_device(recipe.device)
@@ -123,7 +129,12 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     if processes.is_main():
         write_run(run, record)
 
-    watchers = Watchers(MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records)))
+    timer = StepTimer()
+    watchers = Watchers(
+        MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records)),
+        ProgressBar(lambda: describe_speed(timer, schedule.samples_per_step, processes.world_size(), device)),
+        timer=timer,
+    )
     trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
     record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
     status = "failed"
@@ -137,7 +148,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         status = "stopped" if watchers.stop.asked else "finished"
     finally:
         watchers.progress.close()
-        record.resources.counters = close_caches(learner.caches)
+        record.resources.counters = close_caches(learner.caches) | count_events(watchers.timer, device)
         spent_s = facts.cpu_seconds() - cpu_started_s
         _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
         record.resources.throughput = watchers.timer.throughput(schedule.samples_per_step, processes.world_size())
@@ -202,7 +213,7 @@ def _make_trainer(
         eval_dataset=watched or None,
         data_collator=CountingCollate(learner.collate, with_keys=bool(learner.caches)),
         processing_class=learner.tokenizer,
-        callbacks=[*watchers.callbacks, *_patience(recipe)],
+        callbacks=[*_unfreezing(recipe, learner), *watchers.callbacks, *_patience(recipe)],
         loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
         validate=look,
@@ -211,6 +222,7 @@ def _make_trainer(
         timer=watchers.timer,
         caches=learner.caches,
         order=_order(recipe, dataset, schedule),
+        gradients=PartGradients(trained_parts(learner.model)) if isinstance(learner.model, Sa2VAModel) else None,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -223,6 +235,7 @@ def _note_costs(
     """Write down what was measured; a process that failed cannot wait for the others and notes its own costs alone."""
     spent_s, devices = [cpu_spent_s], facts.device_memory(device)
     if is_together:
+        resources.slow_processes = slow_processes(timer)
         spent_s, devices = processes.gather(spent_s), processes.gather(devices)
     resources.cpu_seconds = round((resources.cpu_seconds or 0.0) + sum(spent_s), 1)
     resources.devices = devices
@@ -250,6 +263,21 @@ def _order(recipe: Recipe, dataset: ExampleDataset, schedule: Schedule) -> Bucke
         return None
     lengths = [dataset.size_of(index)[1] for index in range(len(dataset))]
     return BucketedOrder(lengths, schedule.samples_per_step, recipe.data.bucketing, recipe.seed)
+
+
+def _unfreezing(recipe: Recipe, learner: Learner) -> list[Unfreezing]:
+    starts = recipe.optimizer.unfreeze
+    if not starts or not isinstance(learner.model, Sa2VAModel):
+        return []
+    parts = trained_parts(learner.model)
+    unknown = sorted(set(starts) - set(parts))
+    if unknown:
+        raise ConfigError(
+            f"{', '.join(unknown)} is not trained at all",
+            where="optimizer.unfreeze",
+            remedy=f"one of: {', '.join(parts)}",
+        )
+    return [Unfreezing(parts, starts)]
 
 
 def _patience(recipe: Recipe) -> list[Patience]:
@@ -285,7 +313,7 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         use_cpu=device.type == "cpu",
         logging_steps=recipe.log_every,
         logging_nan_inf_filter=False,
-        report_to=["tensorboard"] if recipe.tensorboard else [],
+        report_to=[*(["tensorboard"] if recipe.tensorboard else []), *recipe.report_to],
         disable_tqdm=True,
         eval_strategy="steps" if every else "no",
         save_strategy="steps" if every else "no",
