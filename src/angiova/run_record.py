@@ -145,7 +145,8 @@ class Resources(_Part):
 
     `cpu_seconds` is what all processes of the run spent on all cores. `micro_step` lasts from the batch to the
     gradients, `optimizer_step` from the first batch to the changed weights; waiting for data and validation are in
-    neither. `seconds.first_step` lasts from the start of the process to the end of its first optimizer step.
+    neither. `seconds.first_step` lasts from the start of the process to the end of its first optimizer step,
+    `seconds.longest_save` is the longest that training stood still for a checkpoint.
     `counters` counts events of the first process in the last session; `slow_processes` are the ranks whose micro-steps
     took clearly longer than the median process's.
     """

@@ -87,13 +87,17 @@ def adapter_tensors(model: Sa2VAModel) -> dict[str, Tensor]:
 
 
 def save_adapter(
-    folder: Path, model: Sa2VAModel, base: Base, settings: TrainableSettings, dtype: torch.dtype | None = None
+    folder: Path,
+    model: Sa2VAModel | dict[str, Tensor],
+    base: Base,
+    settings: TrainableSettings,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write `adapter.safetensors` and `adapter.json`, then reopen and compare every value.
 
     Args:
         folder: where to write; made when missing.
-        model: a model after `select_trainable`.
+        model: a model after `select_trainable`, or its `adapter_tensors`.
         base: the model that it was before.
         settings: what was trained.
         dtype: type to store; None keeps each tensor's own.
@@ -102,7 +106,8 @@ def save_adapter(
         ModelError: what was written reads back differently.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.to("cpu", dtype or t.dtype).contiguous() for name, t in adapter_tensors(model).items()}
+    trained = model if isinstance(model, dict) else adapter_tensors(model)
+    tensors = {name: t.to("cpu", dtype or t.dtype).contiguous() for name, t in trained.items()}
     with atomic_path(folder / WEIGHTS_NAME) as partial:
         save_file(tensors, partial, metadata={"format": "pt"})
     record = AdapterRecord(base=base, trainable=settings)

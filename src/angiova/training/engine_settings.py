@@ -37,6 +37,9 @@ class EngineSettings(BaseModel):
         description="Run the largest step three times before training, and halve micro-batches until it fits; "
         "null: on a GPU.",
     )
+    save_in_background: bool = Field(
+        False, description="Write adapters and the optimizer while training goes on; copies them on the device first."
+    )
     feature_cache: FeatureCacheSettings | None = Field(
         None, description="Keeps on disk what frozen encoders say of a frame; see data.views. null: nothing is kept."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerControl
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from angiova.data.dataset import Example
 from angiova.errors import TrainingError
@@ -33,9 +33,16 @@ from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
-from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
+from angiova.training.checkpoints import (
+    COMPLETE_NAME,
+    FULL_PRECISION_NAME,
+    checkpoint_path,
+    drop_older,
+    mark_complete,
+)
 from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
 from angiova.training.observing import PartGradients
+from angiova.training.saving import WRITE_ERRORS, CheckpointWriter, copied, unwritten
 from angiova.training.timing import StepTimer
 from angiova.training.watchdog import Notes, Phase
 
@@ -89,6 +96,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         caches: of frozen encoders, told which frames come.
         order: of the examples; the data set's own by default.
         gradients: of each part, for the log.
+        writer: writes checkpoints.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -108,13 +116,15 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         caches: Mapping[str, CachedEncoder] | None = None,
         order: Sampler[int] | None = None,
         gradients: PartGradients | None = None,
+        writer: CheckpointWriter | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter, self._average, self._notes = adapter, average, Notes()
         self._timer, self._caches, self._order = timer or StepTimer(), caches or {}, order
-        self._gradients = gradients
+        self._gradients, self._writer = gradients, writer or CheckpointWriter(in_background=False)
+        self.longest_save_s = 0.0
         for callback in (average, gradients):
             if callback is not None:
                 self.add_callback(callback)
@@ -259,11 +269,32 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
 
     def _save_adapter(self, folder: Path, adapter: AdapterSaving) -> None:
         """Write the adapter alone, with itself at full precision where it is stored in less."""
-        save_adapter(folder, self.model, adapter.base, adapter.trainable, adapter.dtype)
-        if adapter.dtype != torch.float32:
-            tensors = {name: tensor.cpu().contiguous() for name, tensor in adapter_tensors(self.model).items()}
-            save_file(tensors, folder / FULL_PRECISION_NAME)
+        folder.mkdir(parents=True, exist_ok=True)
         self.processing_class.save_pretrained(folder)
+        trained = adapter_tensors(self.model)
+        trained = copied(trained) if self._writer.in_background else trained
+        self._writer.do(folder, lambda: _write_adapter(folder, trained, adapter))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Write both; in the background the optimizer's moments, which are most of it."""
+        if not self._writer.in_background:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.args.should_save:
+            folder, state = Path(output_dir), copied(self.optimizer.state_dict())
+            torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER_NAME)
+            self._writer.do(folder, lambda: torch.save(state, folder / OPTIMIZER_NAME))
+
+    def finish_saving(self) -> None:
+        """Return when every checkpoint is written.
+
+        Raises:
+            TrainingError: one could not be written.
+        """
+        self._writer.finish()
+
+    def wait_for_saving(self) -> None:
+        """Return when nothing is being written, whatever came of it."""
+        self._writer.wait()
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last.
@@ -271,6 +302,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         Raises:
             TrainingError: it cannot be written, e.g. the disk is full; what was begun is removed, earlier ones stay.
         """
+        self._writer.finish()
+        began = time.perf_counter()
         folder = checkpoint_path(Path(self.args.output_dir), self.state.global_step)
         (folder / COMPLETE_NAME).unlink(missing_ok=True)
         self._notes.say(Phase.SAVING)
@@ -278,14 +311,25 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             super()._save_checkpoint(*args, **kwargs)
             processes.wait_for_all()
             if self.args.should_save:
-                mark_complete(folder)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise TrainingError(
-                f"checkpoint cannot be written ({error})",
-                where=folder,
-                remedy="free some space, then go on with --resume from the last checkpoint",
-            ) from error
+                best = self.state.best_model_checkpoint
+                self._writer.do(folder, lambda: _complete(folder, None if best is None else Path(best)))
+        except WRITE_ERRORS as error:
+            self._writer.wait()
+            raise unwritten(folder, error) from error
+        self.longest_save_s = max(self.longest_save_s, time.perf_counter() - began)
+
+
+def _complete(folder: Path, best: Path | None) -> None:
+    """Mark a checkpoint, and only then remove older ones: until now they were what a run can go on from."""
+    mark_complete(folder)
+    drop_older(folder.parent, best)
+
+
+def _write_adapter(folder: Path, trained: dict[str, Tensor], adapter: AdapterSaving) -> None:
+    save_adapter(folder, trained, adapter.base, adapter.trainable, adapter.dtype)
+    if adapter.dtype != torch.float32:
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in trained.items()}
+        save_file(tensors, folder / FULL_PRECISION_NAME)
 
 
 def _resume_weights(folder: Path) -> Path:

@@ -40,6 +40,7 @@ from angiova.training.observing import PartGradients, count_events, describe_spe
 from angiova.training.rehearsal import fit_batch, free_memory, halved, said
 from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_step, prepare_folder, start_record
 from angiova.training.sampler import BucketedOrder
+from angiova.training.saving import CheckpointWriter
 from angiova.training.services import check_services
 from angiova.training.timing import StepTimer
 from angiova.training.unfreezing import Unfreezing
@@ -145,9 +146,12 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
                 trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
         if not watchers.stop.asked and newest_step(run) < trainer.state.global_step:
             trainer._save_checkpoint(trainer.model, trial=None)
+            trainer.finish_saving()
         status = "stopped" if watchers.stop.asked else "finished"
     finally:
         watchers.progress.close()
+        trainer.wait_for_saving()
+        record.resources.seconds["longest_save"] = round(trainer.longest_save_s, 3)
         record.resources.counters = close_caches(learner.caches) | count_events(watchers.timer, device)
         spent_s = facts.cpu_seconds() - cpu_started_s
         _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
@@ -162,6 +166,7 @@ def _trains_to_the_end(trainer: Sa2VATrainer, checkpoint: Path | None) -> bool:
     """Train, and say whether memory was enough; several processes cannot go on from where one of them ran out of it."""
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.finish_saving()
     except torch.OutOfMemoryError as error:
         if processes.world_size() > 1:
             raise TrainingError(
@@ -186,6 +191,7 @@ def _smaller(recipe: Recipe, trainer: Sa2VATrainer, record: RunRecord) -> tuple[
     if step == 0:
         return recipe, None
     trainer._save_checkpoint(trainer.model, trial=None)
+    trainer.finish_saving()
     return recipe, checkpoint_path(recipe.output / CHECKPOINTS_DIR, step)
 
 
@@ -223,6 +229,7 @@ def _make_trainer(
         caches=learner.caches,
         order=_order(recipe, dataset, schedule),
         gradients=PartGradients(trained_parts(learner.model)) if isinstance(learner.model, Sa2VAModel) else None,
+        writer=CheckpointWriter(recipe.engine.save_in_background),
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -319,7 +326,6 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         save_strategy="steps" if every else "no",
         eval_steps=every or None,
         save_steps=every or schedule.optimizer_steps,
-        save_total_limit=2,
         load_best_model_at_end=False,
         metric_for_best_model=VALIDATION_METRIC if every else None,
         greater_is_better=True if every else None,
