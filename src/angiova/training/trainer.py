@@ -305,6 +305,7 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         dataloader_num_workers=workers,
         dataloader_drop_last=True,
         dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},
         remove_unused_columns=False,
         learning_rate=recipe.optimizer.lr,
         weight_decay=recipe.optimizer.weight_decay,
