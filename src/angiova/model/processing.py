@@ -56,10 +56,14 @@ class Sa2VAProcessor:
         """Id of the token that fills short sequences."""
         return int(self.tokenizer.pad_token_id)
 
-    def collate(self, examples: Sequence[Example | Clip]) -> Batch:
+    def collate(self, examples: Sequence[Example | Clip], recompute: bool = False) -> Batch:
         """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys.
 
         Single frames come first, then clips; without clips the batch has no key `clips`.
+
+        Args:
+            examples: frames and clips in any order.
+            recompute: for clips, see `ClipBatch`.
         """
         frames = [example for example in examples if isinstance(example, Example)]
         clips = [example for example in examples if isinstance(example, Clip)]
@@ -67,7 +71,7 @@ class Sa2VAProcessor:
         heads = [self.image_block(count) for count in batch["tile_counts"]]
         masks = [mask for example in frames for mask in example.masks]
         if clips:
-            batch |= self._clips(clips, batch)
+            batch |= self._clips(clips, batch, recompute)
             heads += [self.image_block(1) * len(clip.key_frames) for clip in clips]
             masks += [mask for clip in clips for frame in clip.masks for mask in frame if mask is not None]
         batch |= self.dialogues([example.turns for example in frames] + [clip.turns for clip in clips], heads)
@@ -77,7 +81,7 @@ class Sa2VAProcessor:
         }
         return batch
 
-    def _clips(self, clips: Sequence[Clip], frames: Batch) -> Batch:
+    def _clips(self, clips: Sequence[Clip], frames: Batch, recompute: bool) -> Batch:
         """Return the frames of clips, and the tiles of the batch with those of their key frames added."""
         tiles = [self.tiles(clip.images[key], max_tiles=1) for clip in clips for key in clip.key_frames]
         images = [image for clip in clips for image in clip.images]
@@ -92,7 +96,7 @@ class Sa2VAProcessor:
                 labelled=[
                     [[i for i, mask in enumerate(frame) if mask is not None] for frame in clip.masks] for clip in clips
                 ],
-                recompute=False,
+                recompute=recompute,
             ),
         }
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerControl
 
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example
 from angiova.errors import TrainingError
 from angiova.model.adapters import (
@@ -61,10 +62,10 @@ class CountingCollate:
         collate: makes the arguments of the model's forward from examples.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Example]], dict[str, Any]]) -> None:
+    def __init__(self, collate: Callable[[Sequence[Example | Clip]], dict[str, Any]]) -> None:
         self._collate = collate
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+    def __call__(self, examples: Sequence[Example | Clip]) -> dict[str, Any]:
         """Return the batch, with the counts under NUM_TERMS."""
         batch = self._collate(examples)
         return batch | {NUM_TERMS: num_terms(batch)}

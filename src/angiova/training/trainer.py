@@ -104,6 +104,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         learner.examples,
         recipe.data.augmentation,
         learner.phrases,
+        recipe.data.clips,
     )
     schedule = plan_schedule(recipe, len(dataset))
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
