@@ -148,3 +148,16 @@ def test_training_with_a_cache_learns_the_same(base: Path) -> None:
     counters = read_run(base / "with").resources.counters
     assert counters["vision_tower_features_found"] >= 4
     assert counters["vision_tower_features_computed"] + counters["vision_tower_features_found"] == 12
+
+
+def test_frames_that_were_expected_but_not_asked_for_are_not_mistaken_for_others(tmp_path: Path) -> None:
+    model, caches = cached_model(tmp_path)
+    expected = losses(model, caches, batch_of(0))
+    for name, cache in caches.items():
+        cache.expect(frame_keys(batch_of(0))[name])
+        cache.expect([])  # the trainer, after a batch without masks
+    plain, _ = small_model()
+    select_trainable(plain, TrainableSettings())
+    found = {name: float(value.detach()) for name, value in model(**batch_of(3)).losses.items()}
+    assert found == losses(plain, {}, batch_of(3)) != expected
+    close_caches(caches)

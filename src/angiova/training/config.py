@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from angiova.baselines.settings import BaselineSettings
 from angiova.data.augment import AugmentSettings
+from angiova.data.clips import ClipSettings
 from angiova.data.dataset import ExampleSettings
 from angiova.errors import ConfigError
 from angiova.model.trainable import TrainableSettings
@@ -70,6 +71,7 @@ class DataSettings(_Section):
     bucketing: int = Field(
         0, ge=0, description="Optimizer steps whose examples are sorted together by length, against padding; 0: none."
     )
+    clips: ClipSettings = Field(default_factory=ClipSettings, description="Frames of one run as one example.")
 
 
 class OptimizerSettings(_Section):
@@ -176,10 +178,17 @@ class Recipe(_Section):
             "optimizer.lr_scale": bool(self.optimizer.lr_scale),
             "optimizer.unfreeze": bool(self.optimizer.unfreeze),
             "engine": self.engine != EngineSettings(),
+            "data.clips.share": self.data.clips.share > 0,
         }
         unknown = [name for name, is_set in fields.items() if is_set and self.model.baseline is not None]
         if unknown:
             raise ValueError(f"a baseline has no parts and no language, so it cannot have {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _memory_needs_clips(self) -> Self:
+        if self.trainable is not None and self.trainable.segmenter_memory and self.data.clips.share == 0:
+            raise ValueError("trainable.segmenter_memory learns from clips alone: give data.clips.share")
         return self
 
 

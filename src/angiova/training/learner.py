@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from angiova.baselines.network import LOSS_NAMES, MODEL_TYPE, NetworkBaseline, SegmentationNetwork, new_network
 from angiova.baselines.opening import baseline_type, open_network
 from angiova.baselines.settings import NetworkSettings
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example, ExampleSettings
 from angiova.data.manifest import Manifest
 from angiova.errors import ConfigError, ModelError
@@ -21,6 +22,7 @@ from angiova.inference.predictor import Predictor
 from angiova.model.adapters import Base, select_trainable
 from angiova.model.fingerprint import fingerprint
 from angiova.model.losses import OPTIONAL_LOSSES
+from angiova.model.memory import check_memory
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder, is_adapter, open_model
 from angiova.model.parts import parameter_table, whole_as_part
@@ -59,7 +61,7 @@ class Learner:
 
     model: PreTrainedModel
     parts: list[ModelPart]
-    collate: Callable[[Sequence[Example]], dict[str, Any]]
+    collate: Callable[[Sequence[Example | Clip]], dict[str, Any]]
     tokenizer: PreTrainedTokenizerBase | None
     answerer: Callable[[], Answerer]
     loss_weights: dict[str, float]
@@ -82,6 +84,8 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
     model, processor = starting_model(recipe)
     adapter = _prepare_weights(recipe, model, trainable_settings(recipe, model), device)
     prepare_engine(model, recipe.engine)
+    if recipe.data.clips.share > 0:
+        check_memory(model.segmenter)
 
     def warm_up() -> str:
         """Teach the names, and say how that went."""
@@ -93,7 +97,9 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
     return Learner(
         model=model,
         parts=parameter_table(model),
-        collate=lambda examples: processor.collate(examples) | {"optional_losses": optional},
+        collate=lambda examples: (
+            processor.collate(examples, recompute=recipe.data.clips.recompute) | {"optional_losses": optional}
+        ),
         tokenizer=processor.tokenizer,
         answerer=lambda: Predictor(model, processor, device),
         loss_weights={
@@ -115,7 +121,7 @@ def _network_learner(recipe: Recipe, settings: NetworkSettings, manifest: Manife
     return Learner(
         model=network,
         parts=[whole_as_part(network, settings.method)],
-        collate=network.collate,
+        collate=lambda examples: network.collate([example for example in examples if isinstance(example, Example)]),
         tokenizer=None,
         answerer=lambda: BaselinePredictor(NetworkBaseline(network, device)),
         loss_weights={name: weights[name] for name in LOSS_NAMES},
@@ -160,10 +166,14 @@ def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
 
 
 def trainable_settings(recipe: Recipe, model: Sa2VAModel) -> TrainableSettings:
-    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise."""
+    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise.
+
+    Unless the recipe says otherwise, the memory is trained where there are clips.
+    """
     is_large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE_MODEL
     everything = recipe.model.preset is not None or not is_large
-    return recipe.trainable or (TrainableSettings.everything() if everything else TrainableSettings())
+    chosen = TrainableSettings.everything() if everything else TrainableSettings()
+    return recipe.trainable or chosen.model_copy(update={"segmenter_memory": recipe.data.clips.share > 0})
 
 
 def _prepare_weights(

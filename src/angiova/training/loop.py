@@ -17,6 +17,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerControl
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example
 from angiova.errors import TrainingError
 from angiova.model.adapters import (
@@ -73,10 +74,10 @@ class CountingCollate:
         with_keys: whether to say, under FRAME_KEYS, by what the feature cache knows each frame.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Example]], dict[str, Any]], with_keys: bool = False) -> None:
+    def __init__(self, collate: Callable[[Sequence[Example | Clip]], dict[str, Any]], with_keys: bool = False) -> None:
         self._collate, self._with_keys = collate, with_keys
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+    def __call__(self, examples: Sequence[Example | Clip]) -> dict[str, Any]:
         """Return the batch, with the counts under NUM_TERMS."""
         batch = self._collate(examples)
         keys = {FRAME_KEYS: frame_keys(batch)} if self._with_keys else {}
@@ -159,6 +160,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         for encoder, cache in self._caches.items():
             cache.expect(keys[encoder])
         outputs = model(**inputs)
+        for cache in self._caches.values():  # a batch without masks never asked
+            cache.expect([])
         losses_L = torch.stack([outputs.losses[name].float() for name in self._loss_weights])
         if isinstance(num_items_in_batch, Tensor):
             # Devices average their gradients, so each counts as often as there are devices.

@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example, ExampleDataset
 from angiova.errors import TrainingError
 from angiova.training import processes
@@ -72,7 +73,7 @@ def said(before: BatchSettings, after: BatchSettings) -> str:
     )
 
 
-def largest_examples(dataset: ExampleDataset, count: int) -> list[Example]:
+def largest_examples(dataset: ExampleDataset, count: int) -> list[Example | Clip]:
     """Return the examples with the most masks, and of those with the longest text; again where there are too few."""
     sizes = {index: dataset.size_of(index) for index in range(min(len(dataset), MOST_EXAMPLES))}
     largest = sorted(sizes, key=lambda index: sizes[index], reverse=True)[:count]
@@ -86,7 +87,7 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _fits(learner: Learner, examples: Sequence[Example], recipe: Recipe, device: torch.device) -> bool:
+def _fits(learner: Learner, examples: Sequence[Example | Clip], recipe: Recipe, device: torch.device) -> bool:
     """Say whether steps on these examples fit on every device."""
     failed = False
     try:

@@ -119,6 +119,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         learner.examples,
         recipe.data.augmentation,
         learner.phrases,
+        recipe.data.clips,
         views=recipe.data.views,
     )
     schedule = plan_schedule(recipe, len(dataset))
