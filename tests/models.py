@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -67,4 +68,48 @@ def _record(folder: Path, index: int, patients: int) -> FrameRecord:
         patient=f"p{patient}",
         targets=targets,
         split=split,
+    )
+
+
+RUN_LENGTH = 6
+
+
+def write_runs(folder: Path, labelled: Collection[int] | None = None) -> Manifest:
+    """Write four runs of a moving bar that is missing from the first frame; frames not `labelled` have no target.
+
+    The last run's patient is validation, the one before it test.
+    """
+    (folder / "images").mkdir(parents=True)
+    places = [(run, frame) for run in range(4) for frame in range(RUN_LENGTH)]
+    records = (_run_record(folder, run, frame, labelled is None or frame in labelled) for run, frame in places)
+    return write_dataset(folder, records, Provenance("test", "drawn", "0"))
+
+
+def draw_run_frame(run: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grey image of a frame of a run, and the mask of its bar."""
+    image = np.random.default_rng([run, frame]).integers(150, 190, size=(SIDE_PX, SIDE_PX)).astype(np.uint8)
+    bar, row = np.zeros((SIDE_PX, SIDE_PX), dtype=bool), 10 * run + 4 * frame
+    if frame > 0:
+        bar[20 + row : 26 + row, 8:-8] = True
+    image[bar] = 60
+    return image, bar
+
+
+def _run_record(folder: Path, run: int, frame: int, is_labelled: bool) -> FrameRecord:
+    image, bar = draw_run_frame(run, frame)
+    name = f"r{run}-{frame}"
+    Image.fromarray(image).save(folder / "images" / f"{name}.png")
+    tree = Target(TREE_PHRASE, TargetKind.VESSEL_TREE, rle.encode(bar), Origin.SIMULATED)
+    return FrameRecord(
+        frame_id=name,
+        image=f"images/{name}.png",
+        height=SIDE_PX,
+        width=SIDE_PX,
+        source="drawn",
+        source_sha256=sha256_bytes(image.tobytes()),
+        run=f"r{run}",
+        frame=frame,
+        patient=f"p{run}",
+        targets=(tree,) if is_labelled else (),
+        split={3: Split.VAL, 2: Split.TEST}.get(run, Split.TRAIN),
     )

@@ -205,6 +205,9 @@ def plan(
     preset: Annotated[
         str | None, typer.Option(help="Plan for this preset instead of the recipe's model, e.g. before it is here.")
     ] = None,
+    device_gib: Annotated[
+        float | None, typer.Option(min=1, help="Memory of a device; choose a layout of the steps that fits it.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a recipe would train and what that weighs; no weights are loaded."""
@@ -214,7 +217,12 @@ def plan(
     settings = load_recipe(recipe, [*(set_ or []), *model])
     from angiova.training.plan import plan_parts, print_plan
 
-    print_plan(plan_parts(settings), as_json=json)
+    fit = None
+    if device_gib is not None:
+        from angiova.training.memory import GIB, choose_layout
+
+        fit = choose_layout(settings, int(device_gib * GIB))
+    print_plan(plan_parts(settings), as_json=json, fit=fit)
 
 
 @app.command()

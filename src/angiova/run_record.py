@@ -110,6 +110,20 @@ class StepTime(_Part):
     longest: float
 
 
+class Throughput(_Part):
+    """How fast training went, waiting for data included, validation and saving not.
+
+    Over `steps` optimizer steps of the last session, the first ones left out, in which kernels are chosen and memory
+    is laid out. `device_seconds_per_sample` multiplies by the number of devices; `data_wait_share` is the part of the
+    time in which the first process waited for its next batch.
+    """
+
+    steps: int
+    samples_per_second: float
+    device_seconds_per_sample: float
+    data_wait_share: float
+
+
 class DeviceMemory(_Part):
     """Memory of one device in bytes: its own, and the most that was allocated and reserved on it."""
 
@@ -132,7 +146,10 @@ class Resources(_Part):
 
     `cpu_seconds` is what all processes of the run spent on all cores. `micro_step` lasts from the batch to the
     gradients, `optimizer_step` from the first batch to the changed weights; waiting for data and validation are in
-    neither.
+    neither. `seconds.first_step` lasts from the start of the process to the end of its first optimizer step,
+    `seconds.longest_save` is the longest that training stood still for a checkpoint.
+    `counters` counts events of the first process in the last session; `slow_processes` are the ranks whose micro-steps
+    took clearly longer than the median process's.
     """
 
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -141,6 +158,9 @@ class Resources(_Part):
     cpu_seconds: float | None = None
     micro_step: StepTime | None = None
     optimizer_step: StepTime | None = None
+    throughput: Throughput | None = None
+    counters: dict[str, int] = Field(default_factory=dict)
+    slow_processes: list[int] = Field(default_factory=list)
     devices: list[DeviceMemory] = Field(default_factory=list)
 
 

@@ -79,3 +79,12 @@ def test_a_split_without_labels_is_refused(tmp_path: Path) -> None:
     manifest = write_frames(tmp_path, frames=2, patients=2)  # one val, one test patient
     with pytest.raises(DataError, match="no labelled frame"):
         dataset(manifest)
+
+
+def test_sizes_are_known_without_reading_images(tmp_path: Path) -> None:
+    examples = dataset(write_frames(tmp_path), ExampleSettings(targets_per_frame=3, absent_segments=1))
+    sizes = [examples.size_of(index) for index in range(len(examples))]
+    drawn = [examples[index] for index in range(len(examples))]
+    assert [masks for masks, _ in sizes] == [len(example.masks) for example in drawn]
+    letters = [sum(len(turn.question + turn.answer) for turn in example.turns) for example in drawn]
+    assert np.corrcoef([size for _, size in sizes], letters)[0, 1] > 0.9

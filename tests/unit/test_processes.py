@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from angiova.cli import main
 from angiova.data.prompts import Turn
@@ -29,6 +31,8 @@ from models import draw_frame, small_model, write_frames
 
 NUM_SAMPLES = 16
 FP32_TOLERANCE = 1e-5
+# Half the distance of two neighbouring float32, relatively; and losses below which differences count absolutely.
+ROUNDING, SMALL_LOSS = 6e-8, 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +45,16 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_recipe(start: Path, output: Path, micro: int, accumulation: int, repeats: int = NUM_SAMPLES // 4) -> Path:
+def write_recipe(
+    start: Path, output: Path, micro: int, accumulation: int, repeats: int = NUM_SAMPLES // 4, validations: int = 2
+) -> Path:
     recipe = {
         "output": str(output),
         "model": {"checkpoint": str(start / "start")},
         "data": {"folder": str(start / "data"), "repeats": repeats, "workers": 0},
         "batch": {"micro": micro, "accumulation": accumulation},
         "device": "cpu",
-        "validation": {"times": 2, "frames": 2},
+        "validation": {"times": validations, "frames": 2},
         "log_every": 1,
         "tensorboard": False,
     }
@@ -101,13 +107,41 @@ def test_the_layout_of_a_step_does_not_change_what_is_learnt(
     assert record.progress.micro_steps == NUM_SAMPLES // (micro * devices)
 
 
+def drift(run: Path, other: Path) -> list[float]:
+    """Return the largest relative difference of a loss or the gradient norm at each step, of all steps so far."""
+    largest = 0.0
+    drifts = []
+    for ours, theirs in zip(lines(run), lines(other), strict=True):
+        pairs = [(value, measured(theirs)[name]) for name, value in measured(ours).items() if name != "score"]
+        largest = max(largest, *(abs(a - b) / max(abs(a), SMALL_LOSS) for a, b in pairs))
+        drifts.append(largest)
+    return drifts
+
+
 @pytest.mark.slow
-def test_the_layout_of_a_step_does_not_change_what_is_learnt_in_50_steps(start: Path, tmp_path: Path) -> None:
-    for name, micro, accumulation, devices in (("one", 8, 1, 1), ("eight", 1, 8, 1), ("two", 1, 4, 2)):
-        train(write_recipe(start, tmp_path / name, micro, accumulation, repeats=100), devices)
-    assert len([line for line in lines(tmp_path / "one") if "loss" in line]) == 50
-    assert_same_course(tmp_path / "eight", tmp_path / "one")
-    assert_same_course(tmp_path / "two", tmp_path / "one")
+def test_in_50_steps_the_layout_changes_no_more_than_one_rounding_of_the_start(start: Path, tmp_path: Path) -> None:
+    """Training enlarges any difference, also that of rounding sums in another order; no layout does better than that.
+
+    What the last bit of the starting weights changes in the same layout is the measure.
+    """
+    rounded = tmp_path / "rounded" / "start"
+    shutil.copytree(start / "start", rounded)
+    (rounded.parent / "data").symlink_to(start / "data")
+    generator = torch.Generator().manual_seed(0)
+    tensors = load_file(rounded / "model.safetensors")
+    nudged = {name: t * (1 + ROUNDING * torch.randn(t.shape, generator=generator)) for name, t in tensors.items()}
+    save_file(nudged, rounded / "model.safetensors", metadata={"format": "pt"})
+    layouts = (("one", 8, 1, 1), ("eight", 1, 8, 1), ("two", 1, 4, 2), ("nudged", 8, 1, 1))
+    for name, micro, accumulation, devices in layouts:
+        source = rounded.parent if name == "nudged" else start
+        recipe = write_recipe(source, tmp_path / name, micro, accumulation, repeats=100, validations=0)
+        train(recipe, devices)
+    unavoidable = drift(tmp_path / "one", tmp_path / "nudged")
+    assert len(unavoidable) == 50
+    for name in ("eight", "two"):
+        found = drift(tmp_path / "one", tmp_path / name)
+        assert max(found[:10]) < FP32_TOLERANCE
+        assert all(ours < FP32_TOLERANCE + 10 * theirs for ours, theirs in zip(found, unavoidable, strict=True))
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,11 +59,32 @@ def augment(
         rng: source of all randomness.
         may_flip: whether a left-right flip leaves every target's name true.
     """
-    matrix = _random_affine(image_HW.shape, settings, rng, may_flip)
+    [varied_HW], [varied_masks] = augment_clip([image_HW], [masks], settings, rng, may_flip)
+    return varied_HW, [mask for mask in varied_masks if mask is not None]
+
+
+def augment_clip(
+    images: Sequence[GreyImage],
+    masks: Sequence[Sequence[BoolMask | None]],
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+    may_flip: bool,
+) -> tuple[list[GreyImage], list[list[BoolMask | None]]]:
+    """Return one random variation of the frames of a run and their masks; only the noise differs between frames.
+
+    Args:
+        images: 8-bit grey images of one size.
+        masks: the masks of each frame, of the same size; None where there is none.
+        settings: what may vary.
+        rng: source of all randomness.
+        may_flip: whether a left-right flip leaves every target's name true.
+    """
+    matrix = _random_affine(images[0].shape, settings, rng, may_flip)
+    varied_masks = [list(of_frame) for of_frame in masks]
     if matrix is not None:
-        image_HW = warp_image(image_HW, matrix)
-        masks = [warp_mask(mask, matrix) for mask in masks]
-    return _vary_grey(image_HW, settings, rng), list(masks)
+        images = [warp_image(image_HW, matrix) for image_HW in images]
+        varied_masks = [[m if m is None else warp_mask(m, matrix) for m in of_frame] for of_frame in masks]
+    return _vary_grey(images, settings, rng), varied_masks
 
 
 def warp_image(image_HW: GreyImage, matrix: tuple[float, ...]) -> GreyImage:
@@ -106,14 +129,18 @@ def _random_affine(
     return a, b, c, d, e, f
 
 
-def _vary_grey(image_HW: GreyImage, settings: AugmentSettings, rng: np.random.Generator) -> GreyImage:
+def _vary_grey(images: Sequence[GreyImage], settings: AugmentSettings, rng: np.random.Generator) -> list[GreyImage]:
     gamma = math.exp(rng.uniform(math.log(settings.gamma[0]), math.log(settings.gamma[1])))
     contrast = rng.uniform(*settings.contrast)
     noise = rng.uniform(0, settings.noise)
     grey = np.arange(256, dtype=np.float32) / 255
     curve = grey**gamma
-    mean = float(curve[image_HW].mean())
-    values = ((curve - mean) * contrast + mean).astype(np.float32)[image_HW]
-    if noise > 0:
-        values = values + rng.standard_normal(image_HW.shape, dtype=np.float32) * np.float32(noise)
-    return np.rint(values * 255).clip(0, 255).astype(np.uint8)
+    mean = fmean(float(curve[image_HW].mean()) for image_HW in images)
+    exposed = ((curve - mean) * contrast + mean).astype(np.float32)
+    return [_with_noise(exposed[image_HW], noise, rng) for image_HW in images]
+
+
+def _with_noise(values_HW: npt.NDArray[np.float32], deviation: float, rng: np.random.Generator) -> GreyImage:
+    if deviation > 0:
+        values_HW = values_HW + rng.standard_normal(values_HW.shape, dtype=np.float32) * np.float32(deviation)
+    return np.rint(values_HW * 255).clip(0, 255).astype(np.uint8)

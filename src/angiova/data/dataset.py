@@ -1,4 +1,4 @@
-"""Training examples: a frame, varied, with the questions asked about it.
+"""Training examples: a frame or a clip of a run, varied, with the questions asked about it.
 
 Example `i` depends on the seed and on `i` alone, never on a worker, a rank or what was drawn before; so a run that
 was stopped sees the same examples when it goes on.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from angiova.data import rle
-from angiova.data.augment import AugmentSettings, augment
+from angiova.data.augment import AugmentSettings, augment, augment_clip
+from angiova.data.clips import Clip, ClipSettings, draw_key_frames, draw_window, label_of, sides_of
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage
 from angiova.data.prompts import Turn, make_turn
@@ -21,6 +23,14 @@ from angiova.data.records import FrameRecord, Split, Target, TargetKind
 from angiova.data.rle import BoolMask
 from angiova.data.syntax import RIGHT_SEGMENTS, SEGMENT_NAMES, segment_phrase
 from angiova.errors import DataError
+
+# Streams of random numbers that must not depend on each other.
+FRAME_STREAM: Final = 1_000_003
+CLIP_STREAM: Final = 1_000_033
+VIEW_STREAM: Final = 1_000_037
+# Letters of a question and its answer beside the phrase itself, and as many as a key frame's tokens are worth.
+LETTERS_AROUND: Final = 60
+LETTERS_A_FRAME: Final = 1024
 
 
 class ExampleSettings(BaseModel):
@@ -70,6 +80,8 @@ class ExampleDataset:
         examples: what is asked.
         augmentation: how frames are varied.
         phrases: only these are asked about; None: whatever is labelled.
+        clips: how many examples are clips, and how they are drawn; None: all examples are single frames.
+        views: variations of a frame, taken in turn; None: a new one each time.
 
     Raises:
         DataError: the split has no frame on which something to ask about is labelled.
@@ -84,10 +96,15 @@ class ExampleDataset:
         examples: ExampleSettings,
         augmentation: AugmentSettings,
         phrases: tuple[str, ...] | None = None,
+        clips: ClipSettings | None = None,
+        views: int | None = None,
     ) -> None:
-        self.manifest, self.seed = manifest, seed
+        self.manifest, self.seed, self.views = manifest, seed, views
         self.examples, self.augmentation = examples, augmentation
-        self.records = [r for r in (record.only(phrases) for record in manifest.records(split)) if r.targets]
+        self.clips = ClipSettings() if clips is None else clips
+        every = [record.only(phrases) for record in manifest.records(split)]
+        self.records = [record for record in every if record.targets]
+        self._runs = _runs_of(every) if self.clips.share > 0 else {}
         if not self.records:
             what = "" if phrases is None else f" with {' or '.join(phrases)}"
             problem = f"no labelled frame{what} in split '{split}'"
@@ -99,21 +116,78 @@ class ExampleDataset:
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Example | Clip:
         if not 0 <= index < len(self._order):
             raise IndexError(index)
         record = self.records[self._order[index]]
-        rng = np.random.default_rng([self.seed, 1_000_003, index])
+        clip_rng = self._clip_rng(index)
+        if clip_rng is not None:
+            return self._clip(record, clip_rng)
+        rng = np.random.default_rng([self.seed, FRAME_STREAM, index])
+        return self._frame(record, rng, self._view_rng(index) or rng)
+
+    def _frame(self, record: FrameRecord, rng: np.random.Generator, view_rng: np.random.Generator) -> Example:
         targets = choose_targets(record, self.examples, rng)
         may_flip = all(target.kind is not TargetKind.SEGMENT for target in targets)
         image_HW, masks = augment(
             self.manifest.read_image(record),
             [rle.decode(target.mask) for target in targets],
             self.augmentation,
-            rng,
+            view_rng,
             may_flip,
         )
         return Example(record.frame_id, image_HW, _make_turns(targets, self.examples.joined, rng), tuple(masks))
+
+    def _clip(self, record: FrameRecord, rng: np.random.Generator) -> Clip:
+        """Draw a clip that holds a labelled frame, and ask about what is labelled there."""
+        size = (record.height, record.width)
+        run = [other for other in self._runs[record.run] if (other.height, other.width) == size]
+        window = draw_window(len(run), run.index(record), self.clips, rng)
+        frames = [run[position] for position in window]
+        asked = self.examples.model_copy(update={"targets_per_frame": self.clips.targets})
+        targets = choose_targets(record, asked, rng)
+        labels = [[label_of(frame, target) for target in targets] for frame in frames]
+        images, masks = augment_clip(
+            [self.manifest.read_image(frame) for frame in frames],
+            [[None if label is None else rle.decode(label) for label in of_frame] for of_frame in labels],
+            self.augmentation,
+            rng,
+            may_flip=all(target.kind is not TargetKind.SEGMENT for target in targets),
+        )
+        return Clip(
+            frame_ids=tuple(frame.frame_id for frame in frames),
+            images=tuple(images),
+            turns=_make_turns(targets, self.examples.joined, rng),
+            masks=tuple(map(tuple, masks)),
+            key_frames=draw_key_frames(labels, self.clips, rng),
+        )
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """Return the number of masks and of letters that an example asks about, without reading its image.
+
+        Its length in tokens follows from the letters, up to the wording of the questions.
+        """
+        record = self.records[self._order[index]]
+        if self._clip_rng(index) is not None:
+            letters = self.clips.key_frames * LETTERS_A_FRAME + self.clips.targets * LETTERS_AROUND
+            return self.clips.frames * self.clips.targets, letters
+        targets = choose_targets(record, self.examples, np.random.default_rng([self.seed, FRAME_STREAM, index]))
+        return len(targets), sum(len(target.phrase) + LETTERS_AROUND for target in targets)
+
+    def _clip_rng(self, index: int) -> np.random.Generator | None:
+        """Return what draws the clip of an example; None where it is a frame.
+
+        Clips have a stream of their own, so that frames are drawn as they are without clips.
+        """
+        rng = np.random.default_rng([self.seed, CLIP_STREAM, index])
+        return rng if rng.random() < self.clips.share else None
+
+    def _view_rng(self, index: int) -> np.random.Generator | None:
+        """Return what varies the frame of an example, the same each time its turn comes again; None: nothing of it."""
+        if self.views is None:
+            return None
+        turn, record = index // len(self.records), int(self._order[index])
+        return np.random.default_rng([self.seed, VIEW_STREAM, record, turn % self.views])
 
 
 def choose_targets(record: FrameRecord, settings: ExampleSettings, rng: np.random.Generator) -> list[Target]:
@@ -135,7 +209,7 @@ def choose_targets(record: FrameRecord, settings: ExampleSettings, rng: np.rando
 def _absent_segments(record: FrameRecord, count: int, rng: np.random.Generator) -> list[Target]:
     """Return empty targets for segments of the tree that is not injected; none unless the view shows one tree."""
     named = [target for target in record.targets if target.segment is not None]
-    sides = {target.segment in RIGHT_SEGMENTS for target in named}
+    sides = sides_of(record)
     if count == 0 or len(sides) != 1:
         return []
     elsewhere = [number for number in SEGMENT_NAMES if (number in RIGHT_SEGMENTS) not in sides]
@@ -151,3 +225,11 @@ def _make_turns(targets: Sequence[Target], joined: float, rng: np.random.Generat
     join = len(targets) >= 2 and rng.random() < joined
     groups = [targets[:2], *([t] for t in targets[2:])] if join else [[t] for t in targets]
     return tuple(make_turn(group, rng) for group in groups)
+
+
+def _runs_of(records: Sequence[FrameRecord]) -> dict[str, list[FrameRecord]]:
+    """Return the frames of each run in the order of time, unlabelled ones too."""
+    runs: dict[str, list[FrameRecord]] = {}
+    for record in sorted(records, key=lambda record: record.frame):
+        runs.setdefault(record.run, []).append(record)
+    return runs

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from angiova.errors import ModelError
 from angiova.files import atomic_path, read_json, write_json
@@ -71,6 +72,8 @@ def select_trainable(model: Sa2VAModel, settings: TrainableSettings) -> None:
             _unfreeze(parts.get(name, []))
     if settings.segmenter_decoder:
         _unfreeze([model.segmenter.mask_decoder])
+    if settings.segmenter_memory:
+        _unfreeze_memory_vectors(model.segmenter)
     if settings.segmenter_encoder:
         model.segmenter.no_memory_embedding.requires_grad_(True)
         _unfreeze([model.segmenter.prompt_encoder.no_mask_embed, model.segmenter.prompt_encoder.not_a_point_embed])
@@ -87,13 +90,17 @@ def adapter_tensors(model: Sa2VAModel) -> dict[str, Tensor]:
 
 
 def save_adapter(
-    folder: Path, model: Sa2VAModel, base: Base, settings: TrainableSettings, dtype: torch.dtype | None = None
+    folder: Path,
+    model: Sa2VAModel | dict[str, Tensor],
+    base: Base,
+    settings: TrainableSettings,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write `adapter.safetensors` and `adapter.json`, then reopen and compare every value.
 
     Args:
         folder: where to write; made when missing.
-        model: a model after `select_trainable`.
+        model: a model after `select_trainable`, or its `adapter_tensors`.
         base: the model that it was before.
         settings: what was trained.
         dtype: type to store; None keeps each tensor's own.
@@ -102,7 +109,8 @@ def save_adapter(
         ModelError: what was written reads back differently.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.to("cpu", dtype or t.dtype).contiguous() for name, t in adapter_tensors(model).items()}
+    trained = model if isinstance(model, dict) else adapter_tensors(model)
+    tensors = {name: t.to("cpu", dtype or t.dtype).contiguous() for name, t in trained.items()}
     with atomic_path(folder / WEIGHTS_NAME) as partial:
         save_file(tensors, partial, metadata={"format": "pt"})
     record = AdapterRecord(base=base, trainable=settings)
@@ -179,6 +187,15 @@ def merge_adapter(model: Sa2VAModel) -> None:
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, layer.get_base_layer())
     merge_new_rows(model)
+
+
+def _unfreeze_memory_vectors(sam: Sam2VideoModel) -> None:
+    """Train the memory's single vectors and the projection of pointer times, which SAM 2.1 alone has."""
+    sam.memory_temporal_positional_encoding.requires_grad_(True)
+    sam.no_object_pointer.requires_grad_(True)
+    sam.temporal_positional_encoding_projection_layer.requires_grad_(True)
+    if sam.occlusion_spatial_embedding_parameter is not None:
+        sam.occlusion_spatial_embedding_parameter.requires_grad_(True)
 
 
 def _add_lora(model: Sa2VAModel, lora: LoraSettings) -> None:

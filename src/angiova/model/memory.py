@@ -125,7 +125,9 @@ def remember_mask(sam: Sam2VideoModel, features: FrameFeatures, masks_NHW: Tenso
     present_N = hard_N1SS.flatten(1).any(dim=1)
     dense_NCHW = sam.prompt_encoder.mask_embed(sam.mask_downsample(hard_N1SS))
     candidates = decode_candidates(sam, features.coarse_FCHW, features, None, False, dense_NCHW)
-    decoded = replace(candidates.best(), presence_N=torch.where(present_N, candidates.presence_N, -1))
+    # A given mask says itself whether there is an object; SAM2 asks its score too, which the refiner's models train in
+    # sum with the refiner's evidence only.
+    decoded = replace(candidates.best(), presence_N=torch.where(present_N, 1.0, -1.0))
     return _encode(sam, features, hard_N1SS, pointers_of(sam, decoded), present_N)
 
 

@@ -17,6 +17,7 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 from angiova.errors import ModelError
 from angiova.model import losses
 from angiova.model.bridge import Bridge
+from angiova.model.clips import ClipBatch, touch_weights, track_clips
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.initialisation import initialise
 from angiova.model.losses import IGNORED_LABEL
@@ -61,28 +62,30 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         labels: Tensor | None = None,
         masks: list[Tensor] | None = None,
         optional_losses: Collection[str] = (),
+        clips: ClipBatch | None = None,
     ) -> Sa2VAOutput:
-        """Run both halves on B sequences about F frames.
+        """Run both halves on B sequences about F frames and C clips.
 
         Args:
             input_ids: tokens, shape (B, L); every `[SEG]` asks for one mask.
             attention_mask: 1 for tokens, 0 for padding on either side, shape (B, L).
             tiles: image tiles of the vision-language model, shape (T, 3, t, t), frame after frame.
-            tile_counts: number of tiles of each frame; they sum to T.
-            frame_of_sequence: which frame each sequence is about, shape (B,).
+            tile_counts: number of tiles of each frame, then of the key frames of each clip; they sum to T.
+            frame_of_sequence: which frame each sequence is about, shape (B,); from F on which clip.
             segmenter_pixels: frames for SAM2, shape (F, 3, S, S).
             images: F frames at their own resolution, standardised grey, shape (1, H, W) each.
             labels: tokens to predict, `IGNORED_LABEL` elsewhere, shape (B, L).
-            masks: the target of each `[SEG]` in order, shape (H, W) each.
+            masks: the target of each `[SEG]` about a frame in order, shape (H, W) each; then those of the labelled
+                objects of each frame of each clip.
             optional_losses: which of `losses.OPTIONAL_LOSSES` to measure too.
+            clips: the frames of the clips.
         """
         states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
         is_seg_BL = self._is_seg(input_ids, attention_mask)
         decoded, anchor = None, states_BLH
         if is_seg_BL.any():
-            frames = self.encode_frames(segmenter_pixels, images)
             frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]
-            decoded = self.decode_masks(frames, states_BLH[is_seg_BL], frame_of_object_N)
+            decoded = self._decode(segmenter_pixels, images, clips, states_BLH[is_seg_BL], frame_of_object_N)
         elif masks is not None and _others_wait_for_gradients():
             anchor = self._decode_idly(segmenter_pixels, images, states_BLH)
         measured: dict[str, Tensor] = {}
@@ -90,7 +93,31 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
             measured |= losses.mask_losses(decoded, masks, anchor, optional_losses)
+            if _others_wait_for_gradients() and (clips is not None or self._trains_memory()):
+                measured["mask"] = measured["mask"] + touch_weights(self)
         return Sa2VAOutput(losses=measured, masks=decoded)
+
+    def _decode(
+        self,
+        segmenter_pixels: Tensor,
+        images: list[Tensor],
+        clips: ClipBatch | None,
+        states_NH: Tensor,
+        frame_of_object_N: Tensor,
+    ) -> MaskOutput:
+        """Decode what is asked of frames, then what is labelled in clips."""
+        is_frame_N = frame_of_object_N < len(images)
+        parts = []
+        if images:
+            frames = self.encode_frames(segmenter_pixels, images)
+            parts.append(self.decode_masks(frames, states_NH[is_frame_N], frame_of_object_N[is_frame_N]))
+        if clips is not None:
+            clip_of_object = frame_of_object_N[~is_frame_N] - len(images)
+            parts += track_clips(self, clips, states_NH[~is_frame_N], clip_of_object)
+        return MaskOutput.joined(parts)
+
+    def _trains_memory(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.segmenter.memory_attention.parameters())
 
     def _decode_idly(self, segmenter_pixels: Tensor, images: list[Tensor], states_BLH: Tensor) -> Tensor:
         """Decode one mask that nobody asked for, so that every weight has a gradient (of 0) on every device."""

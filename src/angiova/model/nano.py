@@ -113,6 +113,8 @@ def _nano_segmenter(side: int) -> Sam2VideoConfig:
         initializer_range=NANO_INITIALIZER_RANGE,
         memory_attention_hidden_size=size,
         memory_attention_num_layers=2,
+        memory_attention_dropout=0.0,
+        memory_attention_rope_dropout=0.0,
         memory_attention_feed_forward_hidden_size=4 * size,
         memory_attention_rope_feat_sizes=[side // 16] * 2,
         memory_encoder_hidden_size=size,

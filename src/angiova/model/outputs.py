@@ -80,6 +80,11 @@ class EncodedFrames:
     detail: list[FrameDetail]
     sizes: list[tuple[int, int]]
 
+    def frame(self, index: int) -> EncodedFrames:
+        """Return one frame alone."""
+        chosen_1 = torch.tensor([index], device=self.features.coarse_FCHW.device)
+        return EncodedFrames(self.features.select(chosen_1), self.detail[index : index + 1], [self.sizes[index]])
+
 
 @dataclass(frozen=True, slots=True)
 class Sa2VAOutput:

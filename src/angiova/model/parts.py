@@ -52,6 +52,15 @@ def part_parameters(model: Sa2VAModel, part: str) -> list[nn.Parameter]:
     return [parameter for module in parts[part] for parameter in module.parameters()]
 
 
+def trained_parts(model: Sa2VAModel) -> dict[str, list[nn.Parameter]]:
+    """Return the parameters of each part that are trained; parts without any are left out."""
+    trained = {
+        name: [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+        for name, modules in parts_of(model).items()
+    }
+    return {name: parameters for name, parameters in trained.items() if parameters}
+
+
 def _row(name: str, parameters: list[nn.Parameter]) -> ModelPart:
     unique = list({id(p): p for p in parameters}.values())
     return ModelPart(

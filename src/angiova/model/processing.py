@@ -13,9 +13,11 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example
 from angiova.data.pixels import to_grey
 from angiova.data.prompts import Turn
+from angiova.model.clips import ClipBatch
 from angiova.model.configuration import PixelStatistics, Sa2VAConfig
 from angiova.model.losses import IGNORED_LABEL
 from angiova.model.tiling import cut_tiles, resize_to
@@ -54,16 +56,49 @@ class Sa2VAProcessor:
         """Id of the token that fills short sequences."""
         return int(self.tokenizer.pad_token_id)
 
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys."""
-        batch = self._frames([example.image_HW for example in examples])
+    def collate(self, examples: Sequence[Example | Clip], recompute: bool = False) -> Batch:
+        """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys.
+
+        Single frames come first, then clips; without clips the batch has no key `clips`.
+
+        Args:
+            examples: frames and clips in any order.
+            recompute: for clips, see `ClipBatch`.
+        """
+        frames = [example for example in examples if isinstance(example, Example)]
+        clips = [example for example in examples if isinstance(example, Clip)]
+        batch = self._frames([example.image_HW for example in frames])
         heads = [self.image_block(count) for count in batch["tile_counts"]]
-        batch |= self.dialogues([example.turns for example in examples], heads)
+        masks = [mask for example in frames for mask in example.masks]
+        if clips:
+            batch |= self._clips(clips, batch, recompute)
+            heads += [self.image_block(1) * len(clip.key_frames) for clip in clips]
+            masks += [mask for clip in clips for frame in clip.masks for mask in frame if mask is not None]
+        batch |= self.dialogues([example.turns for example in frames] + [clip.turns for clip in clips], heads)
         batch |= {
             "frame_of_sequence": torch.arange(len(examples)),
-            "masks": [torch.from_numpy(mask) for example in examples for mask in example.masks],
+            "masks": [torch.from_numpy(mask) for mask in masks],
         }
         return batch
+
+    def _clips(self, clips: Sequence[Clip], frames: Batch, recompute: bool) -> Batch:
+        """Return the frames of clips, and the tiles of the batch with those of their key frames added."""
+        tiles = [self.tiles(clip.images[key], max_tiles=1) for clip in clips for key in clip.key_frames]
+        images = [image for clip in clips for image in clip.images]
+        return {
+            "tiles": torch.cat([frames["tiles"], *tiles]),
+            "tile_counts": frames["tile_counts"] + [len(clip.key_frames) for clip in clips],
+            "clips": ClipBatch(
+                pixels=torch.stack([self.segmenter_pixels(image) for image in images]),
+                images=[standardise(image) for image in images],
+                lengths=[len(clip.images) for clip in clips],
+                key_frames=[list(clip.key_frames) for clip in clips],
+                labelled=[
+                    [[i for i, mask in enumerate(frame) if mask is not None] for frame in clip.masks] for clip in clips
+                ],
+                recompute=recompute,
+            ),
+        }
 
     def collate_text(self, texts: Sequence[Sequence[Turn]]) -> dict[str, Tensor]:
         """Make a batch of dialogues without images: `input_ids`, `attention_mask` and `labels`, each (B, L)."""
@@ -154,10 +189,12 @@ class Sa2VAProcessor:
 
     def _frames(self, images: Sequence[Pixels]) -> Batch:
         tiles = [self.tiles(image) for image in images]
+        pixels = [self.segmenter_pixels(image) for image in images]
+        tile_px, side_px = self.config.tile_px, self.config.segmenter_px
         return {
-            "tiles": torch.cat(tiles),
+            "tiles": torch.cat(tiles) if tiles else torch.zeros(0, 3, tile_px, tile_px),
             "tile_counts": [len(parts) for parts in tiles],
-            "segmenter_pixels": torch.stack([self.segmenter_pixels(image) for image in images]),
+            "segmenter_pixels": torch.stack(pixels) if pixels else torch.zeros(0, 3, side_px, side_px),
             "images": [standardise(image) for image in images],
         }
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from angiova.errors import ModelError
 from angiova.model.configuration import KeyFrames
 from angiova.model.memory import Memory, MemoryBank, check_memory, recall, remember, remember_mask
-from angiova.model.modeling import Sa2VAModel
 from angiova.model.outputs import EncodedFrames
 from angiova.model.segmenter import DecodedMasks, FrameFeatures, decode_candidates, decode_objects, encode_frames
+
+if TYPE_CHECKING:
+    from angiova.model.modeling import Sa2VAModel
+
+
+Result = TypeVar("Result")
 
 
 class TrackOrder(StrEnum):
@@ -46,6 +53,10 @@ class RunFrame:
     image_1HW: Tensor
 
 
+# A frame of a run, or what the model's own encoders already said of it.
+OneFrame = RunFrame | EncodedFrames
+
+
 @dataclass(frozen=True, slots=True)
 class FrameMasks:
     """The masks of N objects in one frame.
@@ -53,7 +64,7 @@ class FrameMasks:
     Attributes:
         frame: index of the frame in its run.
         logits_NHW: final logits at image resolution.
-        decoded: SAM2's low-resolution masks with their scores.
+        decoded: SAM2's low-resolution masks with their scores; the presence is the final one, the refiner's part in it.
         memory: what the run remembers of the frame; None without memory.
     """
 
@@ -73,11 +84,12 @@ def choose_key_frames(num_frames: int, how: KeyFrames, wanted: int) -> list[int]
 
 def track(
     model: Sa2VAModel,
-    frames: Sequence[RunFrame],
+    frames: Sequence[OneFrame],
     prompts_NP: Tensor,
     order: TrackOrder | None = None,
     key_frames: Sequence[int] | None = None,
     tracker: Sam2VideoModel | None = None,
+    recompute: bool = False,
 ) -> Iterator[FrameMasks]:
     """Yield the masks of N objects in every frame of a run, in the order of time.
 
@@ -91,27 +103,29 @@ def track(
         order: see `TrackOrder`; the configuration's by default.
         key_frames: indices of the frames to decode with the prompts; chosen by the configuration by default.
         tracker: an untouched SAM2 that tracks in the order `KEY_FRAMES`; the model's own segmenter by default.
+        recompute: compute each frame's activations again in the backward pass instead of keeping them all.
 
     Raises:
         ModelError: a key frame is not in the run, or there is none, or the segmenter cannot track.
     """
     order = TrackOrder(model.config.track_order) if order is None else order
+    step = _recomputed if recompute else _kept
     if order is TrackOrder.INDEPENDENT:
         for index in range(len(frames)):
-            yield _decode_with_prompts(model, _encode(model, model.segmenter, frames[index]), index, prompts_NP)[0]
+            yield step(_decode_alone, model, frames[index], index, prompts_NP)
         return
     follower = _Follower(model, model.segmenter if tracker is None else tracker, order)
     check_memory(follower.sam)
     held: dict[int, FrameMasks] = {}
     bank = MemoryBank.empty(follower.sam, len(frames))
     for index in _checked(model, len(frames), key_frames):
-        held[index], memory = follower.decode_key_frame(frames[index], index, prompts_NP)
+        held[index], memory = step(follower.decode_key_frame, frames[index], index, prompts_NP)
         bank = bank.with_conditioning(index, memory)
     for index in range(len(frames)):
         if index in held:
             yield held.pop(index)
             continue
-        masks, memory = follower.track_frame(frames[index], index, bank, len(prompts_NP))
+        masks, memory = step(follower.track_frame, frames[index], index, bank, len(prompts_NP))
         bank = bank.with_tracked(index, memory)
         yield masks
 
@@ -124,7 +138,7 @@ class _Follower:
     sam: Sam2VideoModel
     order: TrackOrder
 
-    def decode_key_frame(self, frame: RunFrame, index: int, prompts_NP: Tensor) -> tuple[FrameMasks, Memory]:
+    def decode_key_frame(self, frame: OneFrame, index: int, prompts_NP: Tensor) -> tuple[FrameMasks, Memory]:
         encoded = _encode(self.model, self.model.segmenter, frame)
         masks, features = _decode_with_prompts(self.model, encoded, index, prompts_NP)
         if self.sam is not self.model.segmenter:
@@ -135,15 +149,16 @@ class _Follower:
             memory = remember_mask(self.sam, features, self._inside(masks))
         return replace(masks, memory=memory), memory
 
-    def track_frame(self, frame: RunFrame, index: int, bank: MemoryBank, num_objects: int) -> tuple[FrameMasks, Memory]:
+    def track_frame(self, frame: OneFrame, index: int, bank: MemoryBank, num_objects: int) -> tuple[FrameMasks, Memory]:
         encoded = _encode(self.model, self.sam, frame)
         features = _of_each_object(encoded, num_objects)
         embeddings_NCHW = recall(self.sam, features, bank, index, ahead=self.order is TrackOrder.KEY_FRAMES)
         # A SAM2 that was not fine-tuned tracks with its three masks, as it was trained.
         several = self.model.config.mask_selection == "best_iou" or self.sam is not self.model.segmenter
         decoded = decode_candidates(self.sam, embeddings_NCHW, features, None, several).best()
-        memory = remember(self.sam, features, decoded, self.model.config.memory_precision)
-        return FrameMasks(index, _finish(self.model, encoded, decoded), decoded, memory), memory
+        masks = _finish(self.model, encoded, index, decoded)
+        memory = remember(self.sam, features, masks.decoded, self.model.config.memory_precision)
+        return replace(masks, memory=memory), memory
 
     def _inside(self, masks: FrameMasks) -> Tensor:
         """Return the hardened masks (N, H, W); empty where the object is judged absent, if that is believed."""
@@ -153,8 +168,20 @@ class _Follower:
         return inside_NHW & (masks.decoded.presence_N > 0).view(-1, 1, 1)
 
 
-def _encode(model: Sa2VAModel, sam: Sam2VideoModel, frame: RunFrame) -> EncodedFrames:
+def _kept(function: Callable[..., Result], *args: object) -> Result:
+    return function(*args)
+
+
+def _recomputed(function: Callable[..., Result], *args: object) -> Result:
+    result: Result = checkpoint(function, *args, use_reentrant=False)
+    return result
+
+
+def _encode(model: Sa2VAModel, sam: Sam2VideoModel, frame: OneFrame) -> EncodedFrames:
     """Encode a frame; for a foreign segmenter without the refiner, which knows the tokens of its own one only."""
+    if isinstance(frame, EncodedFrames):
+        assert sam is model.segmenter, "another segmenter has features of its own"
+        return frame
     pixels_13SS = frame.pixels_3SS.unsqueeze(0)
     if sam is model.segmenter:
         return model.encode_frames(pixels_13SS, [frame.image_1HW])
@@ -162,18 +189,26 @@ def _encode(model: Sa2VAModel, sam: Sam2VideoModel, frame: RunFrame) -> EncodedF
     return EncodedFrames(encode_frames(sam, pixels_13SS), [], [(height_px, width_px)])
 
 
+def _decode_alone(model: Sa2VAModel, frame: OneFrame, index: int, prompts_NP: Tensor) -> FrameMasks:
+    return _decode_with_prompts(model, _encode(model, model.segmenter, frame), index, prompts_NP)[0]
+
+
 def _decode_with_prompts(
     model: Sa2VAModel, encoded: EncodedFrames, index: int, prompts_NP: Tensor
 ) -> tuple[FrameMasks, FrameFeatures]:
     features = _of_each_object(encoded, len(prompts_NP))
     decoded = decode_objects(model.segmenter, features, prompts_NP, model.config.mask_selection)
-    return FrameMasks(index, _finish(model, encoded, decoded), decoded, None), features
+    return _finish(model, encoded, index, decoded), features
 
 
-def _finish(model: Sa2VAModel, encoded: EncodedFrames, decoded: DecodedMasks) -> Tensor:
-    """Return final logits (N, H, W); all objects of one frame are one group."""
-    (group,) = model.finish_masks(encoded, decoded, _zeros(encoded, len(decoded.presence_N))).groups
-    return group.logits_GHW
+def _finish(model: Sa2VAModel, encoded: EncodedFrames, index: int, decoded: DecodedMasks) -> FrameMasks:
+    """Return the final masks and presence; all objects of one frame are one group.
+
+    The memory is told the presence that training supervises, not SAM2's part of it.
+    """
+    finished = model.finish_masks(encoded, decoded, _zeros(encoded, len(decoded.presence_N)))
+    (group,) = finished.groups
+    return FrameMasks(index, group.logits_GHW, replace(decoded, presence_N=finished.presence_N), None)
 
 
 def _of_each_object(encoded: EncodedFrames, num_objects: int) -> FrameFeatures:

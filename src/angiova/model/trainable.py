@@ -35,7 +35,7 @@ class TrainableSettings(BaseModel):
     bridge: bool = Field(True, description="From [SEG] states to SAM2's prompts.")
     segmenter_encoder: bool = Field(False, description="SAM2's image encoder.")
     segmenter_decoder: bool = Field(True, description="SAM2's mask decoder.")
-    segmenter_memory: bool = Field(False, description="SAM2's memory; needs clips.")
+    segmenter_memory: bool = Field(False, description="SAM2's memory of a run; needs clips.")
     refiner: bool = Field(True, description="The full-resolution refiner, where the model has one.")
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -65,13 +66,20 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         }
         if "loss" in logs:
             line |= {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm")}
+            line["grad_norms"] = {
+                n.removeprefix("grad_norm_"): v for n, v in logs.items() if n.startswith("grad_norm_")
+            }
             line["losses"] = {name.removeprefix("loss_"): v for name, v in logs.items() if name.startswith("loss_")}
         elif any(name.startswith("eval_") for name in logs):
-            line["validation"] = {n.removeprefix("eval_"): v for n, v in logs.items() if n.startswith("eval_")}
+            line["validation"] = _beginning(logs, "eval_")
         else:
             return
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
+
+
+def _beginning(logs: dict[str, float], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): value for name, value in logs.items() if name.startswith(prefix)}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -88,9 +96,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]
-    """Shows optimizer steps, the current losses and the time left on stderr."""
+    """Shows optimizer steps, the current losses, the speed and the time left on stderr.
 
-    def __init__(self) -> None:
+    Args:
+        speed: says how fast training goes.
+    """
+
+    def __init__(self, speed: Callable[[], str] = str) -> None:
+        self._speed = speed
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -138,6 +151,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         logs = logs or {}
         if "loss" in logs:
             parts = [f"{n.removeprefix('loss_')} {v:.3f}" for n, v in logs.items() if n.startswith("loss_")]
+            parts.insert(0, self._speed())
             self._bar.update(self._task, news="  ".join(parts))
         elif state.is_world_process_zero and any(name.startswith("eval_") for name in logs):
             parts = [f"{n.removeprefix('eval_')} {v:.3f}" for n, v in logs.items() if n.startswith("eval_")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from angiova.files import read_json, sha256_file, write_json
 from angiova.training.averaging import AVERAGE_NAME, TRAINED_NAME
 
 COMPLETE_NAME: Final = "complete.json"
+# Checkpoints of a run, the best and the newest.
+KEPT: Final = 2
 # What resuming needs beside a bfloat16 adapter; nobody else reads it.
 FULL_PRECISION_NAME: Final = "full_precision.safetensors"
 # Weights in a checkpoint that only a resumed run opens.
@@ -36,6 +39,14 @@ def complete_checkpoints(folder: Path) -> list[Path]:
     """Return the complete checkpoints of a run's checkpoint folder, oldest first; half-written ones don't count."""
     found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_complete(path)]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def drop_older(folder: Path, best: Path | None, keep: int = KEPT) -> None:
+    """Remove checkpoints but the best and the newest complete ones, so many in all; never before there are as many."""
+    complete = complete_checkpoints(folder)
+    ranked = sorted(complete, key=lambda path: (path == best, complete.index(path)), reverse=True)
+    for path in ranked[keep:]:
+        shutil.rmtree(path)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from angiova.baselines.settings import BaselineSettings
 from angiova.data.augment import AugmentSettings
+from angiova.data.clips import ClipSettings
 from angiova.data.dataset import ExampleSettings
 from angiova.errors import ConfigError
 from angiova.model.trainable import TrainableSettings
+from angiova.training.engine_settings import EngineSettings
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -72,6 +74,16 @@ class DataSettings(_Section):
     workers: int | None = Field(None, ge=0, description="Processes that prepare examples; null: one a core, at most 8.")
     examples: ExampleSettings = Field(default_factory=ExampleSettings, description="What is asked about a frame.")
     augmentation: AugmentSettings = Field(default_factory=AugmentSettings, description="How frames are varied.")
+    views: int | None = Field(
+        None,
+        ge=1,
+        description="Variations of a frame, taken in turn, so that its features can be kept; null: endless. A flip "
+        "counts as another.",
+    )
+    bucketing: int = Field(
+        0, ge=0, description="Optimizer steps whose examples are sorted together by length, against padding; 0: none."
+    )
+    clips: ClipSettings = Field(default_factory=ClipSettings, description="Frames of one run as one example.")
 
 
 class OptimizerSettings(_Section):
@@ -95,6 +107,10 @@ class OptimizerSettings(_Section):
         description="Decay of a moving average of the weights, which is validated and saved, e.g. 0.999.",
     )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    unfreeze: dict[str, float] = Field(
+        default_factory=dict,
+        description="Share of the optimizer steps after which single parts are trained, e.g. {vision_tower: 0.3}.",
+    )
 
 
 class WarmupSettings(_Section):
@@ -157,10 +173,14 @@ class Recipe(_Section):
         default_factory=WarmupSettings, description="Teaching names on text alone, before frames."
     )
     batch: BatchSettings = Field(default_factory=BatchSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings, description="Choices between time and memory.")
     losses: LossWeights = Field(default_factory=LossWeights)
     validation: ValidationSettings = Field(default_factory=ValidationSettings)
     log_every: int = Field(10, ge=1, description="Optimizer steps between log lines.")
     tensorboard: bool = Field(True, description="Write TensorBoard files to RUN/tensorboard.")
+    report_to: tuple[Literal["wandb", "mlflow", "trackio"], ...] = Field(
+        (), description="Send figures to these services too; each needs its package, and none is asked by default."
+    )
 
     @model_validator(mode="after")
     def _fits_a_baseline(self) -> Self:
@@ -168,10 +188,19 @@ class Recipe(_Section):
             "trainable": self.trainable is not None,
             "language_warmup.steps": self.language_warmup.steps > 0,
             "optimizer.lr_scale": bool(self.optimizer.lr_scale),
+            "optimizer.unfreeze": bool(self.optimizer.unfreeze),
+            "engine": self.engine != EngineSettings(),
+            "data.clips.share": self.data.clips.share > 0,
         }
         unknown = [name for name, is_set in fields.items() if is_set and self.model.baseline is not None]
         if unknown:
             raise ValueError(f"a baseline has no parts and no language, so it cannot have {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _memory_needs_clips(self) -> Self:
+        if self.trainable is not None and self.trainable.segmenter_memory and self.data.clips.share == 0:
+            raise ValueError("trainable.segmenter_memory learns from clips alone: give data.clips.share")
         return self
 
 

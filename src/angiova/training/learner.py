@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from angiova.baselines.network import LOSS_NAMES, MODEL_TYPE, NetworkBaseline, SegmentationNetwork, new_network
 from angiova.baselines.opening import baseline_type, open_network
 from angiova.baselines.settings import NetworkSettings
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example, ExampleSettings
 from angiova.data.manifest import Manifest
 from angiova.errors import ConfigError, ModelError
@@ -21,6 +22,7 @@ from angiova.inference.predictor import Predictor
 from angiova.model.adapters import Base, select_trainable
 from angiova.model.fingerprint import fingerprint
 from angiova.model.losses import OPTIONAL_LOSSES
+from angiova.model.memory import check_memory
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder, is_adapter, open_model
 from angiova.model.parts import parameter_table, whole_as_part
@@ -29,6 +31,8 @@ from angiova.model.processing import Sa2VAProcessor
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import ModelPart
 from angiova.training.config import Recipe
+from angiova.training.engine import prepare_engine
+from angiova.training.features import CachedEncoder, install_caches
 from angiova.training.loop import AdapterSaving
 from angiova.training.phrase import phrase_to_train
 from angiova.training.warmup import teach_names
@@ -52,11 +56,12 @@ class Learner:
         examples: what is asked about a frame.
         adapter: how checkpoints are written when only an adapter is trained.
         warm_up: run once before training, returns what to write down about it.
+        caches: what stands before frozen encoders, by their names.
     """
 
     model: PreTrainedModel
     parts: list[ModelPart]
-    collate: Callable[[Sequence[Example]], dict[str, Any]]
+    collate: Callable[[Sequence[Example | Clip]], dict[str, Any]]
     tokenizer: PreTrainedTokenizerBase | None
     answerer: Callable[[], Answerer]
     loss_weights: dict[str, float]
@@ -64,6 +69,7 @@ class Learner:
     examples: ExampleSettings
     adapter: AdapterSaving | None = None
     warm_up: Callable[[], str] | None = None
+    caches: dict[str, CachedEncoder] = field(default_factory=dict)
 
 
 def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Learner:
@@ -77,6 +83,9 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         return _network_learner(recipe, recipe.model.baseline, manifest, device)
     model, processor = starting_model(recipe)
     adapter = _prepare_weights(recipe, model, trainable_settings(recipe, model), device)
+    prepare_engine(model, recipe.engine)
+    if recipe.data.clips.share > 0:
+        check_memory(model.segmenter)
 
     def warm_up() -> str:
         """Teach the names, and say how that went."""
@@ -88,7 +97,9 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
     return Learner(
         model=model,
         parts=parameter_table(model),
-        collate=lambda examples: processor.collate(examples) | {"optional_losses": optional},
+        collate=lambda examples: (
+            processor.collate(examples, recompute=recipe.data.clips.recompute) | {"optional_losses": optional}
+        ),
         tokenizer=processor.tokenizer,
         answerer=lambda: Predictor(model, processor, device),
         loss_weights={
@@ -98,6 +109,7 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         examples=recipe.data.examples,
         adapter=adapter,
         warm_up=warm_up if recipe.language_warmup.steps else None,
+        caches={} if recipe.engine.feature_cache is None else install_caches(model, recipe.engine.feature_cache),
     )
 
 
@@ -109,7 +121,7 @@ def _network_learner(recipe: Recipe, settings: NetworkSettings, manifest: Manife
     return Learner(
         model=network,
         parts=[whole_as_part(network, settings.method)],
-        collate=network.collate,
+        collate=lambda examples: network.collate([example for example in examples if isinstance(example, Example)]),
         tokenizer=None,
         answerer=lambda: BaselinePredictor(NetworkBaseline(network, device)),
         loss_weights={name: weights[name] for name in LOSS_NAMES},
@@ -154,10 +166,14 @@ def starting_model(recipe: Recipe) -> tuple[Sa2VAModel, Sa2VAProcessor]:
 
 
 def trainable_settings(recipe: Recipe, model: Sa2VAModel) -> TrainableSettings:
-    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise."""
+    """Return what is trained: what the recipe says, else an adapter on a large checkpoint, everything otherwise.
+
+    Unless the recipe says otherwise, the memory is trained where there are clips.
+    """
     is_large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE_MODEL
     everything = recipe.model.preset is not None or not is_large
-    return recipe.trainable or (TrainableSettings.everything() if everything else TrainableSettings())
+    chosen = TrainableSettings.everything() if everything else TrainableSettings()
+    return recipe.trainable or chosen.model_copy(update={"segmenter_memory": recipe.data.clips.share > 0})
 
 
 def _prepare_weights(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import SequentialSampler
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerControl
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
+from angiova.data.clips import Clip
 from angiova.data.dataset import Example
 from angiova.errors import TrainingError
 from angiova.model.adapters import (
@@ -32,7 +34,17 @@ from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
-from angiova.training.checkpoints import COMPLETE_NAME, FULL_PRECISION_NAME, checkpoint_path, mark_complete
+from angiova.training.checkpoints import (
+    COMPLETE_NAME,
+    FULL_PRECISION_NAME,
+    checkpoint_path,
+    drop_older,
+    mark_complete,
+)
+from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
+from angiova.training.observing import PartGradients
+from angiova.training.saving import WRITE_ERRORS, CheckpointWriter, copied, unwritten
+from angiova.training.timing import StepTimer
 from angiova.training.watchdog import Notes, Phase
 
 VALIDATION_METRIC = "score"
@@ -59,15 +71,17 @@ class CountingCollate:
 
     Args:
         collate: makes the arguments of the model's forward from examples.
+        with_keys: whether to say, under FRAME_KEYS, by what the feature cache knows each frame.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Example]], dict[str, Any]]) -> None:
-        self._collate = collate
+    def __init__(self, collate: Callable[[Sequence[Example | Clip]], dict[str, Any]], with_keys: bool = False) -> None:
+        self._collate, self._with_keys = collate, with_keys
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+    def __call__(self, examples: Sequence[Example | Clip]) -> dict[str, Any]:
         """Return the batch, with the counts under NUM_TERMS."""
         batch = self._collate(examples)
-        return batch | {NUM_TERMS: num_terms(batch)}
+        keys = {FRAME_KEYS: frame_keys(batch)} if self._with_keys else {}
+        return batch | keys | {NUM_TERMS: num_terms(batch)}
 
 
 class Sa2VATrainer(Trainer):  # type: ignore[misc]
@@ -79,6 +93,11 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         validate: returns metrics of the model as it is; one of them is `VALIDATION_METRIC`.
         adapter: how checkpoints are written when only an adapter is trained; None when whole models are.
         average: the averaged weights, where validation and checkpoints are to use them.
+        timer: told how long each optimizer step waits for its data.
+        caches: of frozen encoders, told which frames come.
+        order: of the examples; the data set's own by default.
+        gradients: of each part, for the log.
+        writer: writes checkpoints.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -94,13 +113,22 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         validate: Callable[[], dict[str, float]],
         adapter: AdapterSaving | None = None,
         average: AveragedWeights | None = None,
+        timer: StepTimer | None = None,
+        caches: Mapping[str, CachedEncoder] | None = None,
+        order: Sampler[int] | None = None,
+        gradients: PartGradients | None = None,
+        writer: CheckpointWriter | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss_weights, self._lr_scale, self._validate = loss_weights, lr_scale, validate
         self._adapter, self._average, self._notes = adapter, average, Notes()
-        if average is not None:
-            self.add_callback(average)
+        self._timer, self._caches, self._order = timer or StepTimer(), caches or {}, order
+        self._gradients, self._writer = gradients, writer or CheckpointWriter(in_background=False)
+        self.longest_save_s = 0.0
+        for callback in (average, gradients):
+            if callback is not None:
+                self.add_callback(callback)
         self.model_accepts_loss_kwargs = True
         self._loss_sums_L = torch.zeros(len(loss_weights), device=self.args.device)
         self._num_steps_summed = 0
@@ -128,8 +156,12 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         """
         self._notes.say(Phase.FORWARD)
         inputs = dict(inputs)
-        own = inputs.pop(NUM_TERMS)
+        own, keys = inputs.pop(NUM_TERMS), inputs.pop(FRAME_KEYS, {})
+        for encoder, cache in self._caches.items():
+            cache.expect(keys[encoder])
         outputs = model(**inputs)
+        for cache in self._caches.values():  # a batch without masks never asked
+            cache.expect([])
         losses_L = torch.stack([outputs.losses[name].float() for name in self._loss_weights])
         if isinstance(num_items_in_batch, Tensor):
             # Devices average their gradients, so each counts as often as there are devices.
@@ -146,10 +178,12 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         self._notes.say(Phase.AVERAGING)
         return (total, outputs) if return_outputs else total
 
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Read the micro-batches of an optimizer step."""
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:  # noqa: ANN401
+        """Read the micro-batches of an optimizer step, and count their terms."""
         self._notes.say(Phase.READING)
-        return super().get_batch_samples(*args, **kwargs)
+        with self._timer.waiting():
+            batches = list(islice(epoch_iterator, num_batches))
+        return super().get_batch_samples(iter(batches), len(batches), device)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Return the terms of each loss in one optimizer step over all devices, shape (losses,)."""
@@ -187,6 +221,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             means_L = self.accelerator.reduce(self._loss_sums_L, "mean") / self._num_steps_summed
             logs |= {f"loss_{name}": float(mean) for name, mean in zip(self._loss_weights, means_L, strict=True)}
             self._loss_sums_L, self._num_steps_summed = torch.zeros_like(self._loss_sums_L), 0
+            if self._gradients is not None:
+                logs |= {f"grad_norm_{part}": norm for part, norm in self._gradients.take().items()}
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401
@@ -203,9 +239,9 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         """Put those weights in place that validation looks at and checkpoints hold."""
         return nullcontext() if self._average is None else self._average.in_place()
 
-    def _get_train_sampler(self, *_: Any) -> SequentialSampler:  # noqa: ANN401
-        """Keep the data set's own order: it is shuffled already, the same way on every machine."""
-        return SequentialSampler(self.train_dataset)
+    def _get_train_sampler(self, *_: Any) -> Sampler[int]:  # noqa: ANN401
+        """Keep the given order, or the data set's own: it is shuffled already, the same way on every machine."""
+        return self._order or SequentialSampler(self.train_dataset)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Load every weight or fail.
@@ -236,11 +272,32 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
 
     def _save_adapter(self, folder: Path, adapter: AdapterSaving) -> None:
         """Write the adapter alone, with itself at full precision where it is stored in less."""
-        save_adapter(folder, self.model, adapter.base, adapter.trainable, adapter.dtype)
-        if adapter.dtype != torch.float32:
-            tensors = {name: tensor.cpu().contiguous() for name, tensor in adapter_tensors(self.model).items()}
-            save_file(tensors, folder / FULL_PRECISION_NAME)
+        folder.mkdir(parents=True, exist_ok=True)
         self.processing_class.save_pretrained(folder)
+        trained = adapter_tensors(self.model)
+        trained = copied(trained) if self._writer.in_background else trained
+        self._writer.do(folder, lambda: _write_adapter(folder, trained, adapter))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Write both; in the background the optimizer's moments, which are most of it."""
+        if not self._writer.in_background:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.args.should_save:
+            folder, state = Path(output_dir), copied(self.optimizer.state_dict())
+            torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER_NAME)
+            self._writer.do(folder, lambda: torch.save(state, folder / OPTIMIZER_NAME))
+
+    def finish_saving(self) -> None:
+        """Return when every checkpoint is written.
+
+        Raises:
+            TrainingError: one could not be written.
+        """
+        self._writer.finish()
+
+    def wait_for_saving(self) -> None:
+        """Return when nothing is being written, whatever came of it."""
+        self._writer.wait()
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Save, then mark the checkpoint complete with the size and hash of each file; the marker is written last.
@@ -248,6 +305,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         Raises:
             TrainingError: it cannot be written, e.g. the disk is full; what was begun is removed, earlier ones stay.
         """
+        self._writer.finish()
+        began = time.perf_counter()
         folder = checkpoint_path(Path(self.args.output_dir), self.state.global_step)
         (folder / COMPLETE_NAME).unlink(missing_ok=True)
         self._notes.say(Phase.SAVING)
@@ -255,14 +314,25 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             super()._save_checkpoint(*args, **kwargs)
             processes.wait_for_all()
             if self.args.should_save:
-                mark_complete(folder)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise TrainingError(
-                f"checkpoint cannot be written ({error})",
-                where=folder,
-                remedy="free some space, then go on with --resume from the last checkpoint",
-            ) from error
+                best = self.state.best_model_checkpoint
+                self._writer.do(folder, lambda: _complete(folder, None if best is None else Path(best)))
+        except WRITE_ERRORS as error:
+            self._writer.wait()
+            raise unwritten(folder, error) from error
+        self.longest_save_s = max(self.longest_save_s, time.perf_counter() - began)
+
+
+def _complete(folder: Path, best: Path | None) -> None:
+    """Mark a checkpoint, and only then remove older ones: until now they were what a run can go on from."""
+    mark_complete(folder)
+    drop_older(folder.parent, best)
+
+
+def _write_adapter(folder: Path, trained: dict[str, Tensor], adapter: AdapterSaving) -> None:
+    save_adapter(folder, trained, adapter.base, adapter.trainable, adapter.dtype)
+    if adapter.dtype != torch.float32:
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in trained.items()}
+        save_file(tensors, folder / FULL_PRECISION_NAME)
 
 
 def _resume_weights(folder: Path) -> Path:

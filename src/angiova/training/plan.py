@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from rich import box
@@ -24,6 +24,9 @@ from angiova.model.parts import parameter_table, whole_as_part
 from angiova.run_record import ModelPart
 from angiova.training.config import ModelSettings, Recipe
 from angiova.training.learner import starting_model, trainable_settings, uses_bf16
+
+if TYPE_CHECKING:
+    from angiova.training.memory import Fit
 
 BYTES_FP32: Final = 4
 BYTES_BF16: Final = 2
@@ -60,13 +63,23 @@ def plan_parts(recipe: Recipe) -> list[PartPlan]:
     """
     if recipe.model.baseline is not None:
         return _plan_network(recipe.model.baseline)
+    model = empty_model(recipe)
+    settings = trainable_settings(recipe, model)
     with torch.device("meta"):
-        model = starting_model(recipe)[0] if recipe.model.preset else Sa2VAModel(_config(recipe.model))
-        settings = trainable_settings(recipe, model)
         select_trainable(model, settings)
     bf16 = uses_bf16(recipe, choose_device(recipe.device))
     frozen_bytes = BYTES_BF16 if bf16 and settings.is_adapter else BYTES_FP32
     return _with_sum([_row(part, frozen_bytes) for part in parameter_table(model)])
+
+
+def empty_model(recipe: Recipe) -> Sa2VAModel:
+    """Return the recipe's model on the meta device, before it is decided what is trained.
+
+    Raises:
+        ModelError: the checkpoint's configuration cannot be read.
+    """
+    with torch.device("meta"):
+        return starting_model(recipe)[0] if recipe.model.preset else Sa2VAModel(_config(recipe.model))
 
 
 def _plan_network(settings: BaselineSettings) -> list[PartPlan]:
@@ -96,10 +109,11 @@ def _with_sum(rows: list[PartPlan]) -> list[PartPlan]:
     return [*rows, PartPlan("all", *map(sum, zip(*numbers, strict=True)))]
 
 
-def print_plan(rows: list[PartPlan], as_json: bool = False) -> None:
-    """Print the parts as a table, or as JSON."""
+def print_plan(rows: list[PartPlan], as_json: bool = False, fit: Fit | None = None) -> None:
+    """Print the parts as a table and the layout that fits, or both as JSON; the parts alone without a layout."""
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        parts = [asdict(row) for row in rows]
+        print(json.dumps(parts if fit is None else {"parts": parts, "fit": asdict(fit)}, indent=2))
         return
     table = Table(box=box.SIMPLE_HEAD, title="one device, unsharded", title_style="", title_justify="left")
     for column in ("part", "parameters", "trainable", "weights", "gradients", "optimizer"):
@@ -115,6 +129,19 @@ def print_plan(rows: list[PartPlan], as_json: bool = False) -> None:
     console.print(
         f"{total.parameters / 1e9:.2f} B parameters, {total.trainable / 1e9:.2f} B trainable ({share:.1%}); "
         f"{state / 2**30:.1f} GiB before activations"
+    )
+    if fit is not None:
+        console.print(_fit_lines(fit))
+
+
+def _fit_lines(fit: Fit) -> str:
+    layout = fit.layout
+    checkpointing = "true" if layout.gradient_checkpointing else "false"
+    return (
+        f"on {fit.device_bytes / 2**30:.0f} GiB: batch.micro={layout.micro} batch.accumulation={layout.accumulation} "
+        f"engine.gradient_checkpointing={checkpointing}\n"
+        f"{layout.total_bytes / 2**30:.1f} GiB at most: {layout.state_bytes / 2**30:.1f} for the model and its "
+        f"optimizer, {layout.step_bytes / 2**30:.1f} for a micro-step\n{fit.reason}"
     )
 
 

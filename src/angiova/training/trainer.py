@@ -7,8 +7,10 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+from rich.console import Console
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments, set_seed
 
 from angiova.allocator import keep_freed_memory
@@ -16,20 +18,32 @@ from angiova.baselines.settings import FrangiSettings, NnunetSettings
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
-from angiova.errors import ConfigError, ExitCode
+from angiova.errors import ConfigError, ExitCode, TrainingError
+from angiova.files import write_text
 from angiova.inference.predictor import choose_device
-from angiova.run_record import METRICS_NAME, Resources, write_run
+from angiova.model.modeling import Sa2VAModel
+from angiova.model.parts import trained_parts
+from angiova.run_record import METRICS_NAME, Resources, RunRecord, write_run
 from angiova.training import processes
 from angiova.training import record as facts
 from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
-from angiova.training.config import Recipe
+from angiova.training.checkpoints import checkpoint_path
+from angiova.training.config import Recipe, dump_recipe
+from angiova.training.engine import uncompiled
+from angiova.training.features import close_caches
 from angiova.training.filter import tune_filter
 from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
+from angiova.training.observing import PartGradients, count_events, describe_speed, slow_processes
+from angiova.training.rehearsal import fit_batch, free_memory, halved, said
 from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_step, prepare_folder, start_record
+from angiova.training.sampler import BucketedOrder
+from angiova.training.saving import CheckpointWriter
+from angiova.training.services import check_services
 from angiova.training.timing import StepTimer
+from angiova.training.unfreezing import Unfreezing
 from angiova.training.validation import validate, validation_records
 from angiova.training.warnings_seen import CountedWarnings
 
@@ -88,6 +102,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
 
 def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     started, cpu_started_s = time.monotonic(), facts.cpu_seconds()
+    check_services(recipe.report_to)
     keep_freed_memory()
     set_seed(recipe.seed)
     run, device = recipe.output, choose_device(recipe.device)
@@ -104,32 +119,81 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         learner.examples,
         recipe.data.augmentation,
         learner.phrases,
+        recipe.data.clips,
+        views=recipe.data.views,
     )
     schedule = plan_schedule(recipe, len(dataset))
+    recipe, news = fit_batch(recipe, learner, dataset, device)
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
+    record.messages += news
     if learner.warm_up is not None and last_checkpoint is None:
         record.messages.append(learner.warm_up())
     if processes.is_main():
         write_run(run, record)
 
-    watchers = Watchers(MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records)))
+    timer = StepTimer()
+    watchers = Watchers(
+        MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records)),
+        ProgressBar(lambda: describe_speed(timer, schedule.samples_per_step, processes.world_size(), device)),
+        timer=timer,
+    )
     trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
     record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
     status = "failed"
     try:
         with watchers.stop, watchers.warnings:
-            trainer.train(resume_from_checkpoint=None if last_checkpoint is None else str(last_checkpoint))
+            while not _trains_to_the_end(trainer, last_checkpoint):
+                recipe, last_checkpoint = _smaller(recipe, trainer, record)
+                trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
         if not watchers.stop.asked and newest_step(run) < trainer.state.global_step:
             trainer._save_checkpoint(trainer.model, trial=None)
+            trainer.finish_saving()
         status = "stopped" if watchers.stop.asked else "finished"
     finally:
         watchers.progress.close()
+        trainer.wait_for_saving()
+        record.resources.seconds["longest_save"] = round(trainer.longest_save_s, 3)
+        record.resources.counters = close_caches(learner.caches) | count_events(watchers.timer, device)
         spent_s = facts.cpu_seconds() - cpu_started_s
         _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
+        record.resources.throughput = watchers.timer.throughput(schedule.samples_per_step, processes.world_size())
         record.warnings = dict(Counter(record.warnings or {}) + watchers.warnings.counts)
         if processes.is_main():
             finish_record(record, recipe, trainer, learner.loss_weights, status, started)
     return ExitCode.FAILED if watchers.stop.asked else ExitCode.DONE
+
+
+def _trains_to_the_end(trainer: Sa2VATrainer, checkpoint: Path | None) -> bool:
+    """Train, and say whether memory was enough; several processes cannot go on from where one of them ran out of it."""
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.finish_saving()
+    except torch.OutOfMemoryError as error:
+        if processes.world_size() > 1:
+            raise TrainingError(
+                f"out of memory at optimizer step {trainer.state.global_step}",
+                where="batch.micro",
+                remedy="halve it, double batch.accumulation, and go on with --resume",
+            ) from error
+        return False
+    return True
+
+
+def _smaller(recipe: Recipe, trainer: Sa2VATrainer, record: RunRecord) -> tuple[Recipe, Path | None]:
+    """Halve the micro-batch; return the new recipe and a checkpoint of the last step that was made."""
+    batch, step = halved(recipe.batch), trainer.state.global_step
+    trainer.model.zero_grad(set_to_none=True)
+    free_memory()
+    record.messages.append(said(recipe.batch, batch))
+    Console(stderr=True).print(record.messages[-1])
+    recipe = recipe.model_copy(update={"batch": batch})
+    record.recipe = recipe.model_dump(mode="json")
+    write_text(recipe.output / "recipe.yaml", dump_recipe(recipe))
+    if step == 0:
+        return recipe, None
+    trainer._save_checkpoint(trainer.model, trial=None)
+    trainer.finish_saving()
+    return recipe, checkpoint_path(recipe.output / CHECKPOINTS_DIR, step)
 
 
 def _make_trainer(
@@ -144,19 +208,29 @@ def _make_trainer(
     if schedule.steps_between_validations:
         watched = validation_records(dataset.manifest, recipe.validation, learner.phrases)
     answerer, decay = learner.answerer(), recipe.optimizer.average
+
+    def look() -> dict[str, float]:
+        with uncompiled(recipe.engine):
+            return validate(answerer, dataset.manifest, watched, recipe.validation)
+
     trainer = Sa2VATrainer(
         model=learner.model,
         args=_arguments(recipe, schedule, device),
         train_dataset=dataset,
         eval_dataset=watched or None,
-        data_collator=CountingCollate(learner.collate),
+        data_collator=CountingCollate(learner.collate, with_keys=bool(learner.caches)),
         processing_class=learner.tokenizer,
-        callbacks=[*watchers.callbacks, *_patience(recipe)],
+        callbacks=[*_unfreezing(recipe, learner), *watchers.callbacks, *_patience(recipe)],
         loss_weights=learner.loss_weights,
         lr_scale=recipe.optimizer.lr_scale,
-        validate=lambda: validate(answerer, dataset.manifest, watched, recipe.validation),
+        validate=look,
         adapter=learner.adapter,
         average=None if decay is None else AveragedWeights(learner.model, decay),
+        timer=watchers.timer,
+        caches=learner.caches,
+        order=_order(recipe, dataset, schedule),
+        gradients=PartGradients(trained_parts(learner.model)) if isinstance(learner.model, Sa2VAModel) else None,
+        writer=CheckpointWriter(recipe.engine.save_in_background),
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
@@ -169,10 +243,13 @@ def _note_costs(
     """Write down what was measured; a process that failed cannot wait for the others and notes its own costs alone."""
     spent_s, devices = [cpu_spent_s], facts.device_memory(device)
     if is_together:
+        resources.slow_processes = slow_processes(timer)
         spent_s, devices = processes.gather(spent_s), processes.gather(devices)
     resources.cpu_seconds = round((resources.cpu_seconds or 0.0) + sum(spent_s), 1)
     resources.devices = devices
     resources.micro_step, resources.optimizer_step = timer.micro_step, timer.optimizer_step
+    if timer.first_step_s is not None:
+        resources.seconds["first_step"] = round(timer.first_step_s, 1)
 
 
 def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
@@ -187,6 +264,28 @@ def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
         )
     times = recipe.validation.times
     return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
+
+
+def _order(recipe: Recipe, dataset: ExampleDataset, schedule: Schedule) -> BucketedOrder | None:
+    if not recipe.data.bucketing:
+        return None
+    lengths = [dataset.size_of(index)[1] for index in range(len(dataset))]
+    return BucketedOrder(lengths, schedule.samples_per_step, recipe.data.bucketing, recipe.seed)
+
+
+def _unfreezing(recipe: Recipe, learner: Learner) -> list[Unfreezing]:
+    starts = recipe.optimizer.unfreeze
+    if not starts or not isinstance(learner.model, Sa2VAModel):
+        return []
+    parts = trained_parts(learner.model)
+    unknown = sorted(set(starts) - set(parts))
+    if unknown:
+        raise ConfigError(
+            f"{', '.join(unknown)} is not trained at all",
+            where="optimizer.unfreeze",
+            remedy=f"one of: {', '.join(parts)}",
+        )
+    return [Unfreezing(parts, starts)]
 
 
 def _patience(recipe: Recipe) -> list[Patience]:
@@ -207,6 +306,7 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         dataloader_num_workers=workers,
         dataloader_drop_last=True,
         dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},
         remove_unused_columns=False,
         learning_rate=recipe.optimizer.lr,
         weight_decay=recipe.optimizer.weight_decay,
@@ -222,13 +322,12 @@ def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> Trai
         use_cpu=device.type == "cpu",
         logging_steps=recipe.log_every,
         logging_nan_inf_filter=False,
-        report_to=["tensorboard"] if recipe.tensorboard else [],
+        report_to=[*(["tensorboard"] if recipe.tensorboard else []), *recipe.report_to],
         disable_tqdm=True,
         eval_strategy="steps" if every else "no",
         save_strategy="steps" if every else "no",
         eval_steps=every or None,
         save_steps=every or schedule.optimizer_steps,
-        save_total_limit=2,
         load_best_model_at_end=False,
         metric_for_best_model=VALIDATION_METRIC if every else None,
         greater_is_better=True if every else None,

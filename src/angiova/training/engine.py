@@ -1,0 +1,69 @@
+"""Putting the recipe's choices between time and memory into effect on a model."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from angiova.errors import ConfigError
+from angiova.model.fused import fuse_layers, has_lora, run_frozen_encoders_plainly
+from angiova.model.modeling import Sa2VAModel
+from angiova.training.engine_settings import EngineSettings
+
+
+def prepare_engine(model: Sa2VAModel, settings: EngineSettings) -> None:
+    """Choose attention kernels and compile what is run most; what a step computes stays the same.
+
+    Raises:
+        ConfigError: the attention kernels are not installed.
+    """
+    if settings.attn_implementation != model.config._attn_implementation:
+        _choose_attention(model, settings.attn_implementation)
+    if settings.fused and has_lora(model):
+        fuse_layers(model)
+        run_frozen_encoders_plainly(model)
+    if settings.gradient_checkpointing:
+        _checkpoint_layers(model)
+    if settings.torch_compile:
+        for layer in model.vlm.model.language_model.layers:
+            layer.compile()
+        for block in model.segmenter.vision_encoder.backbone.blocks:
+            block.compile()
+
+
+def uncompiled(settings: EngineSettings) -> AbstractContextManager[Any]:
+    """Run what is compiled as it was written: answers grow word by word, and each length would be compiled anew."""
+    return torch.compiler.set_stance("force_eager") if settings.torch_compile else nullcontext()
+
+
+def _checkpoint_layers(model: Sa2VAModel) -> None:
+    """Keep only the inputs of the language model's layers, and of encoders' layers that are trained.
+
+    What is frozen and has nothing trained before it keeps no activations anyway.
+    """
+    language = set(model.vlm.model.language_model.layers)
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer) and (module in language or _is_trained(module)):
+            module.gradient_checkpointing = True
+            module._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+
+
+def _is_trained(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _choose_attention(model: Sa2VAModel, name: str) -> None:
+    try:
+        model.set_attn_implementation(name)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"{name} cannot be used ({error})",
+            where="engine.attn_implementation",
+            remedy="install it (pip install flash-attn), or take sdpa",
+        ) from None
