@@ -39,7 +39,7 @@ class DemoSize:
     overrides: tuple[str, ...] = ()
 
 
-FULL = DemoSize(runs=80, frames=364, size_px=320)
+FULL = DemoSize(runs=80, frames=400, size_px=320)
 QUICK = DemoSize(
     runs=8,
     frames=10,
