@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from angiova.files import sha256_bytes
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.presets import build_nano
 from angiova.model.processing import Sa2VAProcessor
+from angiova.training.config import Recipe, parse_recipe
 
 SIDE_PX = 96
 
@@ -26,6 +28,30 @@ def small_model(refiner_width: int | None = 8) -> tuple[Sa2VAModel, Sa2VAProcess
     torch.manual_seed(0)
     model, tokenizer = build_nano(tile_px=64, segmenter_px=128, refiner_width=refiner_width)
     return model, Sa2VAProcessor(tokenizer, model.config)
+
+
+def write_start(folder: Path) -> Path:
+    """Write a small model to FOLDER/start and frames to FOLDER/data."""
+    model, processor = small_model()
+    model.save_pretrained(folder / "start")
+    processor.tokenizer.save_pretrained(folder / "start")
+    write_frames(folder / "data")
+    return folder
+
+
+def quick_recipe(start: Path, name: str, **fields: Any) -> Recipe:  # noqa: ANN401
+    """Return a recipe that trains what `write_start` wrote into the run `name` beside it: four steps on a CPU."""
+    values = {
+        "output": str(start / name),
+        "model": {"checkpoint": str(start / "start")},
+        "data": {"folder": str(start / "data"), "repeats": 4, "workers": 0},
+        "batch": {"micro": 4},
+        "device": "cpu",
+        "validation": {"times": 0},
+        "log_every": 1,
+        "tensorboard": False,
+    }
+    return parse_recipe(values | fields, where="test")
 
 
 def draw_frame(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -244,7 +244,9 @@ def load_masks(network: SegmentationNetwork, images: list[np.ndarray]) -> list[n
     from angiova.baselines.network import NetworkBaseline
 
     drawings = NetworkBaseline(network, torch.device("cpu")).segment(images, 0.5)
-    assert all(np.array_equal(d.mask_HW, d.probability_HW > 0.5) for d in drawings if d.probability_HW is not None)
+    for drawing in drawings:
+        assert drawing.probability_HW is not None
+        np.testing.assert_array_equal(drawing.mask_HW, drawing.probability_HW > 0.5)
     return [drawing.mask_HW for drawing in drawings]
 
 

@@ -113,6 +113,13 @@ def test_models_that_share_no_phrase_are_refused(tmp_path: Path) -> None:
         compare(pair)
 
 
+def test_models_that_score_alike_say_nothing_of_how_many_patients_are_needed(tmp_path: Path) -> None:
+    manifest = dataset(tmp_path / "data")
+    comparison = compare([evaluated(tmp_path / name, manifest, 1) for name in ("a", "b")])
+    assert {pair.difference.mean for pair in comparison.pairs} == {0.0}
+    assert {pair.units_for_point for pair in comparison.pairs} == {None}
+
+
 def test_files_hold_what_was_compared(folders: list[Path], tmp_path: Path) -> None:
     comparison = compare(folders)
     write_comparison(tmp_path, comparison)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def batch_of(*seeds: int) -> Batch:
     return processor.collate([Example(str(n), image, (turn,), (mask,)) for n, (image, mask, _) in enumerate(frames)])
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums of several threads hang on where tensors lie in memory; those of one thread are the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def losses(model: Sa2VAModel, caches: dict[str, CachedEncoder], batch: Batch) -> dict[str, float]:
     keys = frame_keys(batch)
     for name, cache in caches.items():
@@ -54,12 +64,12 @@ def test_kept_features_give_the_very_same_losses(tmp_path: Path) -> None:
     select_trainable(plain, TrainableSettings())
     expected = losses(plain, {}, batch_of(0, 1))
     model, caches = cached_model(tmp_path)
-    assert losses(model, caches, batch_of(0, 1)) == pytest.approx(expected, rel=1e-6)
+    assert losses(model, caches, batch_of(0, 1)) == expected
     counters = close_caches(caches)
     assert counters["segmenter_encoder_features_computed"] == 2
     assert counters["segmenter_encoder_features_bytes"] == 2 * SEGMENTER_BYTES_A_FRAME
     model, caches = cached_model(tmp_path)
-    assert losses(model, caches, batch_of(0, 1)) == pytest.approx(expected, rel=1e-6)
+    assert losses(model, caches, batch_of(0, 1)) == expected
     assert losses(model, caches, batch_of(2, 1)) != expected  # one known, one new
     counters = close_caches(caches)
     assert (counters["vision_tower_features_found"], counters["vision_tower_features_computed"]) == (3, 1)
@@ -92,7 +102,7 @@ def test_the_budget_is_kept_and_a_damaged_file_is_computed_again(tmp_path: Path)
     assert len(files) == 1
     files[0].write_bytes(files[0].read_bytes()[:100])
     model, caches = cached_model(tmp_path, budget_gb)
-    assert losses(model, caches, batch_of(0, 1)) == pytest.approx(expected, rel=1e-6)
+    assert losses(model, caches, batch_of(0, 1)) == expected
     assert caches["segmenter_encoder"].cache.hits == 0
     close_caches(caches)
 

@@ -16,34 +16,19 @@ from angiova.model.parts import trained_parts
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import read_run
 from angiova.training import processes
-from angiova.training.config import parse_recipe
 from angiova.training.observing import count_events, describe_speed, slow_processes
 from angiova.training.timing import StepTimer
 from angiova.training.trainer import train
-from models import small_model, write_frames
+from models import quick_recipe, small_model, write_start
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Path:
-    model, processor = small_model()
-    model.save_pretrained(tmp_path / "start")
-    processor.tokenizer.save_pretrained(tmp_path / "start")
-    write_frames(tmp_path / "data")
-    return tmp_path
+    return write_start(tmp_path)
 
 
 def run(start: Path, name: str, **fields: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    values = {
-        "output": str(start / name),
-        "model": {"checkpoint": str(start / "start")},
-        "data": {"folder": str(start / "data"), "repeats": 4, "workers": 0},
-        "batch": {"micro": 4},
-        "device": "cpu",
-        "validation": {"times": 0},
-        "log_every": 1,
-        "tensorboard": False,
-    }
-    assert train(parse_recipe(values | fields, where="test")) is ExitCode.DONE
+    assert train(quick_recipe(start, name, **fields)) is ExitCode.DONE
     return [json.loads(line) for line in (start / name / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -76,6 +61,13 @@ def test_a_part_is_left_alone_until_its_step(start: Path) -> None:
     assert not [key for key in changed["late"] if key.startswith("refiner.")]
     assert [key for key in changed["late"] if key.startswith("bridge.")]
     assert [key for key in changed["half"] if key.startswith("refiner.")]
+
+
+def test_a_part_that_waits_does_not_count_where_gradients_are_clipped(start: Path) -> None:
+    unclipped = run(start, "waits", optimizer={"unfreeze": {"language_model": 1.0}, "clip": 1e9})
+    for line in unclipped:
+        assert "language_model" not in line["grad_norms"]
+        assert line["grad_norm"] == pytest.approx(sum(n**2 for n in line["grad_norms"].values()) ** 0.5, rel=1e-2)
 
 
 def test_a_part_that_is_not_trained_cannot_start_later(start: Path) -> None:

@@ -13,9 +13,9 @@ from angiova.data.manifest import Manifest
 from angiova.data.pixels import read_grey
 from angiova.data.records import FrameRecord, TargetKind
 from angiova.errors import DataError
+from angiova.evaluation.phases import Phase
 from angiova.inference.opacification import (
     SMOOTHING_FRAMES,
-    ContrastPhase,
     choose_opacified,
     describe_levels,
     measure_run,
@@ -23,8 +23,6 @@ from angiova.inference.opacification import (
 )
 from angiova.simulate import simulate
 
-BEFORE, ARRIVING, FILLED = ContrastPhase.BEFORE, ContrastPhase.ARRIVING, ContrastPhase.FILLED
-WASHING_OUT, UNKNOWN = ContrastPhase.WASHING_OUT, ContrastPhase.UNKNOWN
 # Flat, up, flat, down: 6 frames each.
 COURSE = [0.02] * 6 + [0.05] * 6 + [0.1] * 6 + [0.04] * 6
 
@@ -32,7 +30,7 @@ COURSE = [0.02] * 6 + [0.05] * 6 + [0.1] * 6 + [0.04] * 6
 def test_phases_follow_a_course_worked_out_by_hand() -> None:
     run = describe_levels(COURSE)
     # 0.05 is 3/8 and 0.04 a quarter of the way from 0.02 to 0.1.
-    assert list(run.phases) == [BEFORE] * 6 + [ARRIVING] * 6 + [FILLED] * 6 + [WASHING_OUT] * 6
+    assert list(run.phases) == [Phase.NONE] * 6 + [Phase.FILLING] * 6 + [Phase.FULL] * 6 + [Phase.WASHOUT] * 6
     assert run.onset == 6
     assert 12 <= run.peak < 18
 
@@ -46,7 +44,7 @@ def test_a_single_blurred_frame_changes_nothing() -> None:
 @pytest.mark.parametrize("levels", [[0.05] * 10, [0.05], [0.0] * 8, [0.050, 0.051] * 5])
 def test_a_run_that_does_not_change_has_no_phases(levels: list[float]) -> None:
     run = describe_levels(levels)
-    assert set(run.phases) == {UNKNOWN}
+    assert set(run.phases) == {None}
     assert not run.is_clear
     assert run.onset is None
 

@@ -16,19 +16,15 @@ from angiova.errors import ExitCode, TrainingError
 from angiova.model.modeling import Sa2VAModel
 from angiova.report.audit.auditing import audit
 from angiova.run_record import read_run
-from angiova.training.config import BatchSettings, parse_recipe
+from angiova.training.config import BatchSettings
 from angiova.training.rehearsal import halved
 from angiova.training.trainer import train
-from models import small_model, write_frames
+from models import quick_recipe, write_start
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Path:
-    model, processor = small_model()
-    model.save_pretrained(tmp_path / "start")
-    processor.tokenizer.save_pretrained(tmp_path / "start")
-    write_frames(tmp_path / "data")
-    return tmp_path
+    return write_start(tmp_path)
 
 
 @contextmanager
@@ -51,29 +47,15 @@ def memory_for(sequences: int, free_calls: int = 0) -> Iterator[list[int]]:
         patch.undo()
 
 
-def recipe(start: Path, name: str, **fields: Any) -> Any:  # noqa: ANN401
-    values = {
-        "output": str(start / name),
-        "model": {"checkpoint": str(start / "start")},
-        "data": {"folder": str(start / "data"), "repeats": 4, "workers": 0},
-        "batch": {"micro": 4},
-        "device": "cpu",
-        "validation": {"times": 0},
-        "log_every": 1,
-        "tensorboard": False,
-    }
-    return parse_recipe(values | fields, where="test")
-
-
 def losses(run: Path) -> list[float]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line]
 
 
 def test_the_rehearsal_halves_until_it_fits_and_learns_the_same(start: Path) -> None:
-    assert train(recipe(start, "straight")) is ExitCode.DONE
+    assert train(quick_recipe(start, "straight")) is ExitCode.DONE
     with memory_for(sequences=1) as seen:
-        assert train(recipe(start, "short", engine={"rehearsal": True})) is ExitCode.DONE
+        assert train(quick_recipe(start, "short", engine={"rehearsal": True})) is ExitCode.DONE
     assert seen[:5] == [4, 2, 1, 1, 1]
     assert losses(start / "short") == pytest.approx(losses(start / "straight"), rel=1e-5)
     record = read_run(start / "short")
@@ -85,9 +67,9 @@ def test_the_rehearsal_halves_until_it_fits_and_learns_the_same(start: Path) -> 
 
 
 def test_running_out_in_the_middle_goes_on_from_the_last_step(start: Path) -> None:
-    assert train(recipe(start, "straight")) is ExitCode.DONE
+    assert train(quick_recipe(start, "straight")) is ExitCode.DONE
     with memory_for(sequences=2, free_calls=2):
-        assert train(recipe(start, "cut")) is ExitCode.DONE
+        assert train(quick_recipe(start, "cut")) is ExitCode.DONE
     record = read_run(start / "cut")
     assert record.status == "finished"
     assert (record.progress.optimizer_steps, record.progress.micro_steps, record.progress.samples_seen) == (4, 8, 16)
@@ -98,12 +80,12 @@ def test_running_out_in_the_middle_goes_on_from_the_last_step(start: Path) -> No
 
 def test_a_single_example_that_does_not_fit_is_refused(start: Path) -> None:
     with memory_for(sequences=0), pytest.raises(TrainingError, match="one example does not fit in memory"):
-        train(recipe(start, "none", engine={"rehearsal": True}))
+        train(quick_recipe(start, "none", engine={"rehearsal": True}))
 
 
 def test_the_rehearsal_leaves_weights_and_random_numbers_alone(start: Path) -> None:
     for name, wanted in (("without", False), ("with", True)):
-        assert train(recipe(start, name, engine={"rehearsal": wanted})) is ExitCode.DONE
+        assert train(quick_recipe(start, name, engine={"rehearsal": wanted})) is ExitCode.DONE
     assert losses(start / "with") == losses(start / "without")
 
 

@@ -49,7 +49,8 @@ class ModelMean(_Part):
     """One model's mean of one metric over the units that all compared models were scored on.
 
     Attributes:
-        units_for_point: how many units would bring the interval to 0.01 on each side; None for metrics in pixels.
+        units_for_point: how many units would bring the interval to 0.01 on each side; None for metrics in pixels,
+            and where all values are equal: no spread says nothing of how many are needed.
     """
 
     model: str
@@ -68,7 +69,7 @@ class PairDifference(_Part):
         p_holm: p corrected for all tests of this comparison.
         effect_dz: the mean difference in standard deviations of the differences; None where that is 0.
         units_for_point: how many units a paired t test needs to see a difference of 0.01 with power 0.8 at alpha 0.05;
-            None for metrics in pixels.
+            None for metrics in pixels, and where all differences are equal.
     """
 
     first: str
@@ -305,7 +306,7 @@ def _column(values: UnitValues, units: Sequence[str]) -> list[float]:
 
 def _mean(name: str, kind: TargetKind, metric: str, values: Sequence[float]) -> ModelMean:
     interval = mean_interval(values)
-    needed = patients_for_half_width(interval.sd) if metric in _SHARES and interval.sd is not None else None
+    needed = patients_for_half_width(interval.sd) if metric in _SHARES and interval.sd else None
     return ModelMean(model=name, kind=kind, metric=metric, interval=interval, units_for_point=needed)
 
 
@@ -314,7 +315,7 @@ def _pair(
 ) -> PairDifference:
     differences = [a - b for a, b in zip(columns[first], columns[second], strict=True)]
     interval, p = mean_interval(differences), sign_flip_p(differences)
-    needed = patients_for_difference(interval.sd) if metric in _SHARES and interval.sd is not None else None
+    needed = patients_for_difference(interval.sd) if metric in _SHARES and interval.sd else None
     return PairDifference(
         first=first,
         second=second,

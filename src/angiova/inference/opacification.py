@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from angiova.baselines.field_of_view import field_of_view
 from angiova.baselines.frangi import FrangiParameters, frangi
 from angiova.data.pixels import GreyImage
 from angiova.errors import DataError
+from angiova.evaluation.phases import Phase
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,16 +42,6 @@ LEAST_RATIO: Final = 1.25
 LOWEST_PERCENT, HIGHEST_PERCENT = 5, 95
 
 
-class ContrastPhase(StrEnum):
-    """What the contrast does in a frame."""
-
-    BEFORE = "before"
-    ARRIVING = "arriving"
-    FILLED = "filled"
-    WASHING_OUT = "washing out"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True, slots=True)
 class Opacification:
     """What a run of T frames shows.
@@ -59,21 +49,21 @@ class Opacification:
     Attributes:
         levels_T: share of the pixels of each frame that look like vessel, 0 to 1.
         smooth_T: the levels without single outliers, from 0 (lowest of the run) to 1 (highest).
-        phases: phase of each frame; all UNKNOWN where the run has no clear rise or fall.
+        phases: phase of each frame; None each where the run has no clear rise or fall.
         peak: index of the frame with the highest smoothed level.
         is_clear: whether the level changes enough for phases to be told.
     """
 
     levels_T: Floats
     smooth_T: Floats
-    phases: tuple[ContrastPhase, ...]
+    phases: tuple[Phase | None, ...]
     peak: int
     is_clear: bool
 
     @property
     def onset(self) -> int | None:
         """First frame with contrast; None where that is not clear or the run begins with contrast."""
-        there = [i for i, phase in enumerate(self.phases) if phase is not ContrastPhase.BEFORE]
+        there = [i for i, phase in enumerate(self.phases) if phase is not Phase.NONE]
         return there[0] if self.is_clear and there and there[0] > 0 else None
 
 
@@ -116,7 +106,7 @@ def describe_levels(levels: Sequence[float]) -> Opacification:
     is_clear = bool(high - low >= LEAST_RISE and high >= LEAST_RATIO * low)
     smooth_T = np.clip((filtered_T - low) / (high - low), 0, 1) if high > low else np.zeros_like(filtered_T)
     peak = int(np.argmax(filtered_T))
-    phases = _phases(smooth_T) if is_clear else (ContrastPhase.UNKNOWN,) * len(levels_T)
+    phases = _phases(smooth_T) if is_clear else (None,) * len(levels_T)
     return Opacification(levels_T, smooth_T, phases, peak, is_clear)
 
 
@@ -136,16 +126,16 @@ def choose_opacified(run: Opacification, wanted: int) -> list[int]:
     return [candidates[(2 * part + 1) * len(candidates) // (2 * count)] for part in range(count)]
 
 
-def _phases(smooth_T: Floats) -> tuple[ContrastPhase, ...]:
+def _phases(smooth_T: Floats) -> tuple[Phase, ...]:
     """Return phases from the first and last frame above each share; dips in between count as above."""
     full, there = np.flatnonzero(smooth_T >= FULL_SHARE), np.flatnonzero(smooth_T >= THERE_SHARE)
     first_full, last_full, first = int(full[0]), int(full[-1]), int(there[0])
     phases = []
     for frame in range(len(smooth_T)):
         if frame < first:
-            phases.append(ContrastPhase.BEFORE)
+            phases.append(Phase.NONE)
         elif frame < first_full:
-            phases.append(ContrastPhase.ARRIVING)
+            phases.append(Phase.FILLING)
         else:
-            phases.append(ContrastPhase.FILLED if frame <= last_full else ContrastPhase.WASHING_OUT)
+            phases.append(Phase.FULL if frame <= last_full else Phase.WASHOUT)
     return tuple(phases)

@@ -49,6 +49,7 @@ def run_frozen_encoders_plainly(model: Sa2VAModel) -> None:
 
 def _without_autocast(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
     def lower(value: Any) -> Any:  # noqa: ANN401
+        """Return real numbers in bfloat16, everything else as it is."""
         is_real = isinstance(value, Tensor) and value.is_floating_point()
         return value.bfloat16() if is_real else value
 

@@ -8,7 +8,7 @@ from typing import Final
 from angiova.evaluation.comparing import COMPARISON_NAME, Comparison, ModelMean, PairDifference
 from angiova.evaluation.result import Interval
 from angiova.report import formats
-from angiova.report.content import Block, Notice, Paragraph, Section, Source, Table, Value
+from angiova.report.content import Block, Cell, Notice, Paragraph, Section, Source, Table, Value
 from angiova.report.facts import RunFacts
 from angiova.report.wording import say
 from angiova.run_record import COMPARISON_DIR
@@ -43,10 +43,10 @@ def _means(comparison: Comparison) -> Table:
     return Table(header, rows, say("compared.means"), text_columns=(0, 1, 2))
 
 
-def _mean_row(mean: ModelMean, field: str) -> tuple[str | Value, ...]:
+def _mean_row(mean: ModelMean, field: str) -> tuple[Cell, ...]:
     interval = mean.interval
     return (
-        mean.kind.value,
+        say(f"kind.{mean.kind.value}"),
         mean.metric,
         mean.model,
         _value(f"{interval.mean:.4f}", interval.mean, f"{field}.interval.mean"),
@@ -61,10 +61,10 @@ def _pairs(comparison: Comparison) -> Table:
     return Table(tuple(say(f"compared.{name}") for name in names), rows, say("compared.pairs"), text_columns=(0, 1, 2))
 
 
-def _pair_row(pair: PairDifference, field: str) -> tuple[str | Value, ...]:
+def _pair_row(pair: PairDifference, field: str) -> tuple[Cell, ...]:
     effect = formats.UNKNOWN if pair.effect_dz is None else f"{pair.effect_dz:+.2f}"
     return (
-        pair.kind.value,
+        say(f"kind.{pair.kind.value}"),
         pair.metric,
         f"{pair.first} - {pair.second}",
         _value(f"{pair.difference.mean:+.4f}", pair.difference.mean, f"{field}.difference.mean"),

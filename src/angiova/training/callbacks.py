@@ -66,10 +66,7 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         }
         if "loss" in logs:
             line |= {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm")}
-            line["grad_norms"] = {
-                n.removeprefix("grad_norm_"): v for n, v in logs.items() if n.startswith("grad_norm_")
-            }
-            line["losses"] = {name.removeprefix("loss_"): v for name, v in logs.items() if name.startswith("loss_")}
+            line |= {"grad_norms": _beginning(logs, "grad_norm_"), "losses": _beginning(logs, "loss_")}
         elif any(name.startswith("eval_") for name in logs):
             line["validation"] = _beginning(logs, "eval_")
         else:
@@ -79,6 +76,7 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
 
 
 def _beginning(logs: dict[str, float], prefix: str) -> dict[str, float]:
+    """Return the figures whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in logs.items() if name.startswith(prefix)}
 
 
@@ -150,11 +148,10 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         """Show the losses; print each validation on a line of its own."""
         logs = logs or {}
         if "loss" in logs:
-            parts = [f"{n.removeprefix('loss_')} {v:.3f}" for n, v in logs.items() if n.startswith("loss_")]
-            parts.insert(0, self._speed())
+            parts = [self._speed(), *(f"{name} {value:.3f}" for name, value in _beginning(logs, "loss_").items())]
             self._bar.update(self._task, news="  ".join(parts))
         elif state.is_world_process_zero and any(name.startswith("eval_") for name in logs):
-            parts = [f"{n.removeprefix('eval_')} {v:.3f}" for n, v in logs.items() if n.startswith("eval_")]
+            parts = [f"{name} {value:.3f}" for name, value in _beginning(logs, "eval_").items()]
             self._bar.console.print(f"step {state.global_step} validation: " + "  ".join(parts))
 
     def on_train_end(

@@ -92,6 +92,7 @@ def _kept_bytes(model: Sa2VAModel, compute: Callable[[], object]) -> int:
     storages: dict[int, Any] = {}
 
     def note(tensor: Tensor) -> Tensor:
+        """Remember whose bytes are kept."""
         storage = tensor.untyped_storage()
         storages[storage._cdata] = storage
         return tensor

@@ -111,17 +111,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     processes.wait_for_all()
     manifest = Manifest(recipe.data.folder)
     learner = make_learner(recipe, manifest, device)
-    dataset = ExampleDataset(
-        manifest,
-        Split(recipe.data.train_split),
-        recipe.data.repeats,
-        recipe.seed,
-        learner.examples,
-        recipe.data.augmentation,
-        learner.phrases,
-        recipe.data.clips,
-        views=recipe.data.views,
-    )
+    dataset = _make_dataset(recipe, manifest, learner)
     schedule = plan_schedule(recipe, len(dataset))
     recipe, news = fit_batch(recipe, learner, dataset, device)
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
@@ -161,6 +151,20 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         if processes.is_main():
             finish_record(record, recipe, trainer, learner.loss_weights, status, started)
     return ExitCode.FAILED if watchers.stop.asked else ExitCode.DONE
+
+
+def _make_dataset(recipe: Recipe, manifest: Manifest, learner: Learner) -> ExampleDataset:
+    return ExampleDataset(
+        manifest,
+        Split(recipe.data.train_split),
+        recipe.data.repeats,
+        recipe.seed,
+        learner.examples,
+        recipe.data.augmentation,
+        learner.phrases,
+        recipe.data.clips,
+        views=recipe.data.views,
+    )
 
 
 def _trains_to_the_end(trainer: Sa2VATrainer, checkpoint: Path | None) -> bool:
@@ -210,6 +214,7 @@ def _make_trainer(
     answerer, decay = learner.answerer(), recipe.optimizer.average
 
     def look() -> dict[str, float]:
+        """Validate the model as it is."""
         with uncompiled(recipe.engine):
             return validate(answerer, dataset.manifest, watched, recipe.validation)
 
