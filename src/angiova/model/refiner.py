@@ -77,7 +77,9 @@ class DetailEncoder(nn.Module):
     """A U-Net over the image, at half its resolution inside and at full resolution outside.
 
     Neighbouring 2x2 pixels enter as four channels and leave as four channels (Shi et al., CVPR 2016), so no pixel is
-    dropped while the costly convolutions see a quarter of the positions.
+    dropped while the costly convolutions see a quarter of the positions. One convolution at full resolution follows:
+    the four pixels of a square come from one position each for itself, and without it masks are peppered with single
+    pixels.
 
     Args:
         width: channels of the first level; they double at each of the next ones, up to eight times.
@@ -97,6 +99,7 @@ class DetailEncoder(nn.Module):
         )
         self.up = nn.ModuleList(ConvBlock(2 * shallow, shallow) for shallow in shallower)
         self.to_pixels = PixelLinear(widths[0], 4 * DETAIL_WIDTH)
+        self.among_pixels = nn.Conv2d(DETAIL_WIDTH, DETAIL_WIDTH, 3, padding=1)
 
     def forward(self, images_B1HW: Tensor) -> FrameDetail:
         """Return the detail of frames of any H and W; they are padded inside to what the pyramid needs."""
@@ -111,7 +114,8 @@ class DetailEncoder(nn.Module):
         scene_BS = torch.cat([x.mean(dim=(-2, -1)), x.amax(dim=(-2, -1))], dim=1)
         for narrow, block, skip in zip(self.narrow, self.up, skips[-2::-1], strict=True):
             x = block(torch.cat([F.interpolate(narrow(x), scale_factor=2.0, mode="nearest"), skip], dim=1))
-        return FrameDetail(F.pixel_shuffle(self.to_pixels(x), 2)[..., :height, :width], scene_BS)
+        pixels_BCHW = self.among_pixels(F.gelu(F.pixel_shuffle(self.to_pixels(x), 2)))
+        return FrameDetail(pixels_BCHW[..., :height, :width], scene_BS)
 
 
 class Refiner(nn.Module):
