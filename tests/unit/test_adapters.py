@@ -23,12 +23,13 @@ from angiova.model.adapters import (
 from angiova.model.fingerprint import fingerprint
 from angiova.model.merging import merge
 from angiova.model.opening import open_model
+from angiova.model.quantised import is_quantised, num_weights, quantise_language_model
 from angiova.model.trainable import LoraSettings, TrainableSettings
 from angiova.run_record import read_run
 from angiova.training.checkpoints import complete_checkpoints
 from angiova.training.config import Recipe
 from angiova.training.trainer import train
-from models import draw_frame, small_model, write_frames
+from models import draw_frame, quick_recipe, small_model, write_frames, write_start
 
 SMALL_LORA = TrainableSettings(lora=LoraSettings(rank=4, alpha=8, dropout=0))
 
@@ -262,3 +263,45 @@ def test_an_adapter_on_random_weights_is_refused(base: Path, tmp_path: Path) -> 
     values = lora_recipe(base, tmp_path / "data", tmp_path / "run").model_dump()
     with pytest.raises(ConfigError, match="base on disk"):
         train(Recipe.model_validate(values | {"model": {"preset": "nano"}}))
+
+
+def test_four_bits_keep_counts_and_train_the_same_adapter(tmp_path: Path) -> None:
+    write_start(tmp_path)
+    settings = {"lora": {"rank": 4, "alpha": 8, "dropout": 0}}
+    for name, bits in (("whole", False), ("packed", True)):
+        train(quick_recipe(tmp_path, name, trainable=settings | {"load_in_4bit": bits}))
+    whole, packed = (read_run(tmp_path / name) for name in ("whole", "packed"))
+    rows = {
+        run: {part.name: part for part in record.model_parts} for run, record in (("whole", whole), ("packed", packed))
+    }
+    for name, part in rows["whole"].items():
+        assert (part.total, part.trainable) == (rows["packed"][name].total, rows["packed"][name].trainable)
+    assert rows["packed"]["language_model"].num_bytes < rows["whole"]["language_model"].num_bytes / 2
+    first, second = (
+        load_file(complete_checkpoints(tmp_path / name / "checkpoints")[-1] / WEIGHTS_NAME)
+        for name in ("whole", "packed")
+    )
+    assert {name: t.shape for name, t in first.items()} == {name: t.shape for name, t in second.items()}
+    updates = torch.cat([t.flatten() for name, t in second.items() if "lora_B" in name])
+    assert updates.abs().max() > 0  # they start at zero: gradients came through the packed weights
+    model, _ = open_model(complete_checkpoints(tmp_path / "packed" / "checkpoints")[-1])
+    assert not any(is_quantised(parameter) for parameter in model.parameters())
+
+
+def test_packed_weights_stand_for_their_layer() -> None:
+    torch.manual_seed(0)
+    model, _ = small_model()
+    layer = model.vlm.model.language_model.layers[0].mlp.down_proj
+    x, weight = torch.randn(5, layer.in_features), layer.weight.detach().clone()
+    plain = layer(x)
+    quantise_language_model(model, torch.device("cpu"), torch.float32)
+    packed = model.vlm.model.language_model.layers[0].mlp.down_proj
+    assert is_quantised(packed.weight)
+    assert num_weights(packed.weight) == weight.numel()
+    # NF4 has a relative error of a tenth for weights that are normally distributed (QLoRA, section 3).
+    assert (packed(x) - plain).norm() < 0.15 * plain.norm()
+
+
+def test_weights_in_four_bits_are_not_trained() -> None:
+    with pytest.raises(ValueError, match="four bits cannot be trained"):
+        TrainableSettings(language_model="full", load_in_4bit=True)

@@ -21,6 +21,7 @@ from angiova.model.convert.names import check_tensors, shapes_of
 from angiova.model.fingerprint import fingerprint
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.parts import parts_of
+from angiova.model.quantised import is_quantised
 from angiova.model.trainable import LoraSettings, TrainableSettings
 from angiova.model.vocabulary import merge_new_rows, train_new_rows
 
@@ -207,10 +208,13 @@ def _add_lora(model: Sa2VAModel, lora: LoraSettings) -> None:
         target_modules=rf"vlm\.model\.language_model\..*\.({targets})",
     )
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.is_loaded_in_4bit = any(map(is_quantised, model.parameters()))  # PEFT asks which layers to make
     try:
         inject_adapter_in_model(config, model)
     except ValueError as error:
         raise ModelError(f"no LoRA layer ({error})", where="trainable.lora.targets") from None
+    finally:
+        del model.is_loaded_in_4bit  # accelerate would take the model for one that transformers loaded
     for parameter in trainable:  # PEFT freezes everything that is not its own
         parameter.requires_grad_(True)
 

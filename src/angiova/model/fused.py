@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F
 from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -60,7 +61,7 @@ def _without_autocast(forward: Callable[..., Any], *args: Any, **kwargs: Any) ->
 
 def has_lora(model: Sa2VAModel) -> bool:
     """Say whether the language model has LoRA layers."""
-    return any(isinstance(module, LoraLinear) for module in model.vlm.model.language_model.modules())
+    return any(isinstance(module, LoraLayer) for module in model.vlm.model.language_model.modules())
 
 
 def _fused_form(module: nn.Module) -> Callable[..., Tensor] | None:

@@ -6,6 +6,7 @@ from torch import nn
 
 from angiova.errors import ConfigError
 from angiova.model.modeling import Sa2VAModel
+from angiova.model.quantised import is_quantised, num_stored_bytes, num_weights
 from angiova.run_record import ModelPart
 
 
@@ -67,7 +68,7 @@ def _row(name: str, parameters: list[nn.Parameter]) -> ModelPart:
         name=name,
         total=sum(map(_whole_size, unique)),
         trainable=sum(_whole_size(p) for p in unique if p.requires_grad),
-        num_bytes=sum(_whole_size(p) * p.element_size() for p in unique),
+        num_bytes=sum(map(_whole_bytes, unique)),
     )
 
 
@@ -75,6 +76,14 @@ def _whole_size(parameter: nn.Parameter) -> int:
     """Return the number of elements over all devices.
 
     Below DeepSpeed's ZeRO-3 a parameter is empty between uses and keeps its whole size in `ds_numel`; FSDP's DTensor
-    says its whole size by itself.
+    says its whole size by itself. Weights of four bits are packed in bytes.
     """
+    if is_quantised(parameter):
+        return num_weights(parameter)
     return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def _whole_bytes(parameter: nn.Parameter) -> int:
+    if is_quantised(parameter):
+        return num_stored_bytes(parameter)
+    return _whole_size(parameter) * parameter.element_size()

@@ -26,6 +26,9 @@ class TrainableSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     language_model: Literal["lora", "full", "frozen"] = Field("lora", description="LoRA, all weights, or none.")
+    load_in_4bit: bool = Field(
+        False, description="Keep the frozen language model in four bits (NF4); needs bitsandbytes."
+    )
     lora: LoraSettings = Field(default_factory=LoraSettings, description="Used when language_model is lora.")
     vocabulary: Literal["new_rows", "whole", "frozen"] = Field(
         "new_rows", description="Rows of Sa2VA's five tokens, the whole embedding and head, or nothing."
@@ -43,6 +46,12 @@ class TrainableSettings(BaseModel):
         parts = (self.vision_tower, self.projector, self.bridge, self.segmenter_encoder, self.segmenter_decoder)
         if not any([*parts, self.segmenter_memory, self.refiner, self.language_model != "frozen"]):
             raise ValueError("nothing is trained")
+        return self
+
+    @model_validator(mode="after")
+    def _only_frozen_weights_in_4bit(self) -> Self:
+        if self.load_in_4bit and self.language_model == "full":
+            raise ValueError("weights in four bits cannot be trained: use language_model: lora, or load_in_4bit: false")
         return self
 
     @classmethod

@@ -70,9 +70,11 @@ class FeatureCache:
 
     def _read(self, key: str) -> Features | None:
         try:
-            return dict(load_file(self.folder / f"{key}.safetensors"))
+            features = load_file(self.folder / f"{key}.safetensors")
         except (OSError, SafetensorError):
             return None
+        # Pinned here, where it is not waited for: a file of a large model takes as long to copy as to read.
+        return {name: t.pin_memory() if torch.cuda.is_available() else t for name, t in features.items()}
 
     def _write(self, key: str, features: Features) -> None:
         with atomic_path(self.folder / f"{key}.safetensors") as partial:
@@ -177,7 +179,7 @@ def _levels_together(entries: list[Features], position_encoding: Callable[..., T
 def _moved(features: Features, device: torch.device) -> Features:
     if device.type == "cpu":
         return {name: tensor.detach().cpu().contiguous() for name, tensor in features.items()}
-    return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in features.items()}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in features.items()}
 
 
 def _hash_of(tensors: Any) -> str:  # noqa: ANN401

@@ -28,6 +28,7 @@ from angiova.model.opening import checkpoint_folder, is_adapter, open_model
 from angiova.model.parts import parameter_table, whole_as_part
 from angiova.model.presets import build, build_nano
 from angiova.model.processing import Sa2VAProcessor
+from angiova.model.quantised import quantise_language_model
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import ModelPart
 from angiova.training.config import Recipe
@@ -195,10 +196,14 @@ def _prepare_weights(
         )
     folder = checkpoint_folder(recipe.model.checkpoint).resolve()
     base = Base(folder=folder, fingerprint=fingerprint(folder))
-    select_trainable(model, trainable)
     bf16 = uses_bf16(recipe, device)
+    if trainable.load_in_4bit:
+        quantise_language_model(model, device, torch.bfloat16 if bf16 else torch.float32)
+    select_trainable(model, trainable)
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(torch.bfloat16 if bf16 and not parameter.requires_grad else torch.float32)
+        if parameter.is_floating_point():  # packed weights are bytes
+            dtype = torch.bfloat16 if bf16 and not parameter.requires_grad else torch.float32
+            parameter.data = parameter.data.to(dtype)
     return AdapterSaving(base, trainable, torch.bfloat16 if bf16 else torch.float32)
 
 

@@ -16,7 +16,7 @@ from angiova.model.modeling import Sa2VAModel
 from angiova.training.config import Recipe
 from angiova.training.kept import language_bytes, logits_bytes, mask_bytes
 from angiova.training.learner import trainable_settings, uses_bf16
-from angiova.training.plan import PartPlan, empty_model, plan_parts
+from angiova.training.plan import BYTES_BF16, PartPlan, empty_model, plan_parts
 
 GIB: Final = 2**30
 # A question and its answer: all of their tokens, and those of the answer.
@@ -136,6 +136,8 @@ class _Predictor:
         step = language_bytes(self._model, micro, tokens, self._dtype, checkpointing)
         step += mask_bytes(self._model, micro, micro * turns, SIDE_PX, self._dtype)
         step += logits_bytes(self._model, micro * turns * WORDS_A_TURN, self._dtype)
+        if self._dtype == torch.bfloat16:  # autocast keeps a copy of each trained weight until the step ends
+            step += total.trainable * BYTES_BF16
         accumulation = recipe.batch.micro * recipe.batch.accumulation // micro
         # Gradients appear while activations go; only those of earlier micro-steps stand beside them.
         kept = state if accumulation > 1 else state - total.gradient_bytes

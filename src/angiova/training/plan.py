@@ -21,6 +21,7 @@ from angiova.model.configuration import Sa2VAConfig
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder
 from angiova.model.parts import parameter_table, whole_as_part
+from angiova.model.quantised import BYTES_A_WEIGHT
 from angiova.run_record import ModelPart
 from angiova.training.config import ModelSettings, Recipe
 from angiova.training.learner import starting_model, trainable_settings, uses_bf16
@@ -69,7 +70,9 @@ def plan_parts(recipe: Recipe) -> list[PartPlan]:
         select_trainable(model, settings)
     bf16 = uses_bf16(recipe, choose_device(recipe.device))
     frozen_bytes = BYTES_BF16 if bf16 and settings.is_adapter else BYTES_FP32
-    return _with_sum([_row(part, frozen_bytes) for part in parameter_table(model)])
+    rows = parameter_table(model)
+    in_4bit = {"language_model"} if settings.load_in_4bit else set()
+    return _with_sum([_row(part, BYTES_A_WEIGHT if part.name in in_4bit else frozen_bytes) for part in rows])
 
 
 def empty_model(recipe: Recipe) -> Sa2VAModel:
@@ -93,12 +96,12 @@ def _plan_network(settings: BaselineSettings) -> list[PartPlan]:
     return _with_sum([_row(whole_as_part(network, settings.method), BYTES_FP32)])
 
 
-def _row(part: ModelPart, frozen_bytes: int) -> PartPlan:
+def _row(part: ModelPart, frozen_bytes: float) -> PartPlan:
     return PartPlan(
         name=part.name,
         parameters=part.total,
         trainable=part.trainable,
-        weight_bytes=BYTES_FP32 * part.trainable + frozen_bytes * (part.total - part.trainable),
+        weight_bytes=BYTES_FP32 * part.trainable + round(frozen_bytes * (part.total - part.trainable)),
         gradient_bytes=BYTES_FP32 * part.trainable,
         optimizer_bytes=ADAM_MOMENTS * BYTES_FP32 * part.trainable,
     )
