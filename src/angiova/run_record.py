@@ -115,13 +115,17 @@ class Throughput(_Part):
 
     Over `steps` optimizer steps of the last session, the first ones left out, in which kernels are chosen and memory
     is laid out. `device_seconds_per_sample` multiplies by the number of devices; `data_wait_share` is the part of the
-    time in which the first process waited for its next batch.
+    time in which the first process waited for its next batch. `flops_per_sample` is counted on a first batch,
+    forward and backward, what checkpointing computes again included; `flop_utilisation` is its share of what the
+    device can do in bfloat16, None where that is not known.
     """
 
     steps: int
     samples_per_second: float
     device_seconds_per_sample: float
     data_wait_share: float
+    flops_per_sample: float | None = None
+    flop_utilisation: float | None = None
 
 
 class DeviceMemory(_Part):

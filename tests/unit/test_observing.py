@@ -101,9 +101,13 @@ def test_long_waits_are_counted_but_not_the_first() -> None:
 
 
 def test_the_speed_is_said_in_words() -> None:
-    assert describe_speed(StepTimer(), 8, 1, torch.device("cpu")) == ""
-    said = describe_speed(timer([0.0] * 2, [2.0] * 2), samples_per_step=8, num_devices=2, device=torch.device("cpu"))
-    assert said == "4.00 samples/s  0.500 device-s a sample"
+    cpu = torch.device("cpu")
+    assert describe_speed(None, cpu) == ""
+    speed = timer([0.0] * 2, [2.0] * 2).throughput(samples_per_step=8, num_devices=2)
+    assert speed is not None
+    assert describe_speed(speed, cpu) == "4.00 samples/s  0.500 device-s a sample"
+    of_a_gpu = speed.model_copy(update={"flop_utilisation": 0.414})
+    assert describe_speed(of_a_gpu, cpu).endswith("a sample  41 % of peak FLOP/s")
 
 
 def test_a_process_that_takes_longer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from angiova.report.facts import RunFacts
 from angiova.report.text import Label
 from angiova.report.values import count, of_log, of_run
 from angiova.report.wording import say
-from angiova.run_record import RUN_NAME, RunRecord, StepTime
+from angiova.run_record import RUN_NAME, RunRecord, StepTime, Throughput
 
 Row = tuple[Cell, ...]
 
@@ -83,6 +83,31 @@ def _pace(facts: RunFacts) -> Iterator[Row]:
     if len(pairs) > 1 and pairs[-1][0] > pairs[0][0] and pairs[-1][1] > pairs[0][1]:
         pace = (pairs[-1][1] - pairs[0][1]) / (pairs[-1][0] - pairs[0][0])
         yield say("course.log_pace"), of_log(f"{pace:.3f} s", pace, "seconds", "optimizer_step")
+    yield from _speed(resources.throughput)
+
+
+def _speed(speed: Throughput | None) -> Iterator[Row]:
+    if speed is None:
+        return
+    field = "resources.throughput"
+    seconds, samples = speed.device_seconds_per_sample, speed.samples_per_second
+    yield (
+        say("course.speed"),
+        of_run(
+            say("course.speed_value", samples=f"{samples:.2f}", seconds=f"{seconds:.4f}"),
+            seconds,
+            f"{field}.samples_per_second",
+            f"{field}.device_seconds_per_sample",
+        ),
+    )
+    share = speed.data_wait_share
+    yield say("course.data_wait"), of_run(f"{100 * share:.1f} %", share, f"{field}.data_wait_share")
+    if speed.flops_per_sample is not None:
+        tera = f"{speed.flops_per_sample / 1e12:.3g} TFLOP"
+        yield say("course.flops"), of_run(tera, speed.flops_per_sample, f"{field}.flops_per_sample")
+    if speed.flop_utilisation is not None:
+        text = f"{100 * speed.flop_utilisation:.1f} %"
+        yield say("course.flop_utilisation"), of_run(text, speed.flop_utilisation, f"{field}.flop_utilisation")
 
 
 def _step_time(time: StepTime | None, name: str) -> Value:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from rich.console import Console
@@ -17,6 +17,9 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl,
 
 from angiova.errors import TrainingError
 from angiova.training import processes
+
+# So many optimizer steps in a row whose gradients are not finite end a run: one may be bad luck.
+MOST_SKIPPED: Final = 3
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
@@ -216,10 +219,22 @@ class Patience(EarlyStoppingCallback):  # type: ignore[misc]
 
 
 class GradientGuard(TrainerCallback):  # type: ignore[misc]
-    """Stops before an optimizer step whose gradients are not finite."""
+    """Skips optimizer steps whose gradients are not finite, and ends the run when MOST_SKIPPED follow one another.
+
+    The gradients are those of all devices together, so every process decides alike.
+
+    Attributes:
+        num_skipped: steps that were not made.
+    """
 
     def __init__(self) -> None:
+        self.num_skipped = self._in_a_row = 0
+        self._losses: dict[str, torch.Tensor] = {}
         self._parameters: list[torch.nn.Parameter] = []  # walking the modules costs as much as the norm
+
+    def see(self, losses: dict[str, torch.Tensor]) -> None:
+        """Remember the losses of a micro-step, to name those that are not finite."""
+        self._losses = losses
 
     def on_pre_optimizer_step(
         self,
@@ -233,8 +248,20 @@ class GradientGuard(TrainerCallback):  # type: ignore[misc]
         assert model is not None
         self._parameters = self._parameters or list(model.parameters())
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            self._in_a_row = 0
+            return
+        for parameter in self._parameters:  # AdamW leaves alone what has no gradient
+            parameter.grad = None
+        self.num_skipped += 1
+        self._in_a_row += 1
+        worst = [name for name, loss in self._losses.items() if not torch.isfinite(loss)]
+        what = f"loss {', '.join(worst)}" if worst else "the gradient"
+        if self._in_a_row == MOST_SKIPPED:
             raise TrainingError(
-                f"gradients are not finite at optimizer step {state.global_step}; the step was not made",
-                remedy="lower optimizer.lr, then go on with --resume from the last checkpoint",
+                f"{what} is not finite at optimizer step {state.global_step}, {MOST_SKIPPED} steps in a row; "
+                "none of them was made",
+                remedy="lower optimizer.lr or use precision: fp32, then go on with --resume from the last checkpoint",
             )
+        if state.is_world_process_zero:
+            Console(stderr=True).print(f"optimizer step {state.global_step} skipped: {what} is not finite")

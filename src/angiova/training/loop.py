@@ -19,7 +19,6 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from angiova.data.clips import Clip
 from angiova.data.dataset import Example
-from angiova.errors import TrainingError
 from angiova.model.adapters import (
     WEIGHTS_NAME,
     Base,
@@ -34,6 +33,7 @@ from angiova.model.parts import part_parameters
 from angiova.model.trainable import TrainableSettings
 from angiova.training import processes
 from angiova.training.averaging import AveragedWeights
+from angiova.training.callbacks import GradientGuard
 from angiova.training.checkpoints import (
     COMPLETE_NAME,
     FULL_PRECISION_NAME,
@@ -42,6 +42,7 @@ from angiova.training.checkpoints import (
     mark_complete,
 )
 from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
+from angiova.training.flops import FlopsCount
 from angiova.training.observing import PartGradients
 from angiova.training.saving import WRITE_ERRORS, CheckpointWriter, copied, unwritten
 from angiova.training.timing import StepTimer
@@ -98,6 +99,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         order: of the examples; the data set's own by default.
         gradients: of each part, for the log.
         writer: writes checkpoints.
+        flops: told what a micro-step computes, where that is to be counted.
+        guard: told the losses of each micro-step; skips steps that would do harm.
     """
 
     # `compute_loss` divides by what a whole optimizer step holds, so the Trainer must not divide by its micro-steps.
@@ -118,6 +121,8 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         order: Sampler[int] | None = None,
         gradients: PartGradients | None = None,
         writer: CheckpointWriter | None = None,
+        flops: FlopsCount | None = None,
+        guard: GradientGuard | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -125,6 +130,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         self._adapter, self._average, self._notes = adapter, average, Notes()
         self._timer, self._caches, self._order = timer or StepTimer(), caches or {}, order
         self._gradients, self._writer = gradients, writer or CheckpointWriter(in_background=False)
+        self._flops, self._guard = flops, guard or GradientGuard()
         self.longest_save_s = 0.0
         for callback in (average, gradients):
             if callback is not None:
@@ -150,9 +156,6 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             inputs: a training batch.
             return_outputs: return the model's output too.
             num_items_in_batch: terms of each loss in the whole step, shape (losses,); None: this batch is all.
-
-        Raises:
-            TrainingError: the sum is not a finite number; no optimizer step is made with it.
         """
         self._notes.say(Phase.FORWARD)
         inputs = dict(inputs)
@@ -168,15 +171,26 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             own_L = losses_L.new_tensor(self._in_order([own]))
             losses_L = losses_L * own_L / num_items_in_batch.clamp(min=1) * self.args.world_size
         total = (losses_L * losses_L.new_tensor(list(self._loss_weights.values()))).sum()
-        if not torch.isfinite(total):
-            worst = [name for name, value in outputs.losses.items() if not torch.isfinite(value)]
-            raise TrainingError(
-                f"loss {', '.join(worst) or 'sum'} is not finite at optimizer step {self.state.global_step}",
-                remedy="lower optimizer.lr or use precision: fp32, then go on with --resume from the last checkpoint",
-            )
-        self._loss_sums_L += losses_L.detach()
+        self._guard.see({name: loss.detach() for name, loss in outputs.losses.items()})
+        self._loss_sums_L += torch.where(torch.isfinite(total), losses_L.detach(), 0.0)
         self._notes.say(Phase.AVERAGING)
         return (total, outputs) if return_outputs else total
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        """Make one forward and backward pass; before the first, count what one computes."""
+        if self._flops is not None and self._flops.per_sample is None:
+            self._count_flops(self._flops, self._prepare_inputs(inputs))
+        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        return loss
+
+    def _count_flops(self, flops: FlopsCount, inputs: dict[str, Any]) -> None:
+        """Run one pass for its arithmetic alone: counting takes operations apart, which rounds them differently."""
+        device, sums_L = self.args.device, self._loss_sums_L.clone()
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), flops.counted(self.args.per_device_train_batch_size):
+            self.compute_loss(self.model, inputs).backward()
+        self.model.zero_grad()
+        self._loss_sums_L = sums_L
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:  # noqa: ANN401
         """Read the micro-batches of an optimizer step, and count their terms."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from angiova.run_record import Throughput
 from angiova.training import processes
 from angiova.training.timing import StepTimer
 
@@ -57,12 +58,16 @@ def count_events(timer: StepTimer, device: torch.device) -> dict[str, int]:
     return counters
 
 
-def describe_speed(timer: StepTimer, samples_per_step: int, num_devices: int, device: torch.device) -> str:
-    """Return samples a second, device-seconds a sample and the most memory so far, in words; empty before a step."""
-    speed = timer.throughput(samples_per_step, num_devices)
+def describe_speed(speed: Throughput | None, device: torch.device) -> str:
+    """Return samples a second, device-seconds a sample, FLOP utilisation where it is known, and the most memory so far.
+
+    Empty before the first step.
+    """
     if speed is None:
         return ""
     words = [f"{speed.samples_per_second:.2f} samples/s", f"{speed.device_seconds_per_sample:.3f} device-s a sample"]
+    if speed.flop_utilisation is not None:
+        words.append(f"{100 * speed.flop_utilisation:.0f} % of peak FLOP/s")
     if device.type == "cuda":
         words.append(f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB")
     return "  ".join(words)

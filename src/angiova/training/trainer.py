@@ -23,7 +23,7 @@ from angiova.files import write_text
 from angiova.inference.predictor import choose_device
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.parts import trained_parts
-from angiova.run_record import METRICS_NAME, Resources, RunRecord, write_run
+from angiova.run_record import METRICS_NAME, Resources, RunRecord, Throughput, write_run
 from angiova.training import processes
 from angiova.training import record as facts
 from angiova.training.averaging import AveragedWeights
@@ -33,6 +33,7 @@ from angiova.training.config import Recipe, dump_recipe
 from angiova.training.engine import uncompiled
 from angiova.training.features import close_caches
 from angiova.training.filter import tune_filter
+from angiova.training.flops import FlopsCount, peak_flops, with_flops
 from angiova.training.learner import Learner, make_learner, uses_bf16
 from angiova.training.loop import VALIDATION_METRIC, CountingCollate, Sa2VATrainer
 from angiova.training.nnunet import train_nnunet
@@ -73,13 +74,15 @@ class Watchers:
     metrics: MetricsFile
     progress: ProgressBar = field(default_factory=ProgressBar)
     stop: CleanStop = field(default_factory=CleanStop)
+    guard: GradientGuard = field(default_factory=GradientGuard)
     timer: StepTimer = field(default_factory=StepTimer)
+    flops: FlopsCount = field(default_factory=FlopsCount)
     warnings: CountedWarnings = field(default_factory=CountedWarnings)
 
     @property
     def callbacks(self) -> list[TrainerCallback]:
         """Those that the Trainer calls; the timer stands behind the guard, which waits for the device."""
-        return [self.metrics, self.progress, self.stop, GradientGuard(), self.timer]
+        return [self.metrics, self.progress, self.stop, self.guard, self.timer]
 
 
 def train(recipe: Recipe, resume: bool = False) -> ExitCode:
@@ -90,7 +93,7 @@ def train(recipe: Recipe, resume: bool = False) -> ExitCode:
 
     Raises:
         ConfigError: the folder holds another run, or there is nothing to resume.
-        TrainingError: a loss or gradient is not finite; `run.json` and the last checkpoint are kept.
+        TrainingError: gradients are not finite several times in a row; `run.json` and the last checkpoint are kept.
     """
     match recipe.model.baseline:
         case FrangiSettings() as settings:
@@ -121,11 +124,19 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     if processes.is_main():
         write_run(run, record)
 
-    timer = StepTimer()
+    timer, flops = StepTimer(), FlopsCount()
+    peak = peak_flops(device, uses_bf16(recipe, device))
+
+    def speed() -> Throughput | None:
+        """Return how fast training has gone so far."""
+        measured = timer.throughput(schedule.samples_per_step, processes.world_size())
+        return with_flops(measured, flops.per_sample, peak)
+
     watchers = Watchers(
         MetricsFile(run / METRICS_NAME, schedule.samples_per_step, len(dataset.records)),
-        ProgressBar(lambda: describe_speed(timer, schedule.samples_per_step, processes.world_size(), device)),
+        ProgressBar(lambda: describe_speed(speed(), device)),
         timer=timer,
+        flops=flops,
     )
     trainer = _make_trainer(recipe, learner, dataset, schedule, device, watchers)
     record.resources.seconds["setup"] = round(time.monotonic() - started, 1)
@@ -143,10 +154,11 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
         watchers.progress.close()
         trainer.wait_for_saving()
         record.resources.seconds["longest_save"] = round(trainer.longest_save_s, 3)
-        record.resources.counters = close_caches(learner.caches) | count_events(watchers.timer, device)
+        events = count_events(watchers.timer, device) | {"skipped_steps": watchers.guard.num_skipped}
+        record.resources.counters = close_caches(learner.caches) | events
         spent_s = facts.cpu_seconds() - cpu_started_s
         _note_costs(record.resources, watchers.timer, device, spent_s, is_together=status != "failed")
-        record.resources.throughput = watchers.timer.throughput(schedule.samples_per_step, processes.world_size())
+        record.resources.throughput = speed()
         record.warnings = dict(Counter(record.warnings or {}) + watchers.warnings.counts)
         if processes.is_main():
             finish_record(record, recipe, trainer, learner.loss_weights, status, started)
@@ -236,6 +248,8 @@ def _make_trainer(
         order=_order(recipe, dataset, schedule),
         gradients=PartGradients(trained_parts(learner.model)) if isinstance(learner.model, Sa2VAModel) else None,
         writer=CheckpointWriter(recipe.engine.save_in_background),
+        flops=watchers.flops,
+        guard=watchers.guard,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
