@@ -100,7 +100,8 @@ class ShardedTrainer(Sa2VATrainer):
 
     def _engine_optimizer(self) -> Any:  # noqa: ANN401
         """Return the optimizer below accelerate's wrapper."""
-        return self.optimizer.optimizer
+        wrapper: Any = self.optimizer
+        return wrapper.optimizer
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:  # noqa: ANN401
         """Clip, and stop where gradients are not finite; DeepSpeed has made its step by then, but nothing is saved.

@@ -211,7 +211,8 @@ def _without_hooks(model: nn.Module, offload: Any) -> Iterator[None]:  # noqa: A
     from deepspeed.runtime.zero import GatheredParameters
 
     with GatheredParameters(list(model.parameters())):
-        for parameter in model.parameters():
+        parameters: list[Any] = list(model.parameters())
+        for parameter in parameters:
             parameter.ds_active_sub_modules.clear()
         for hook in (*offload.forward_hooks, *offload.backward_hooks):
             hook.remove()
