@@ -118,12 +118,14 @@ def _filler(
     """Make room for the moments, and return what puts a whole one of a parameter in its place."""
     if isinstance(parameters[0], DTensor):
         for parameter in parameters:
-            plain.state[parameter]["step"] = step.to(parameter.device)
+            plain.state[parameter]["step"] = step.to(parameter.device, copy=True)
         return lambda parameter, name, whole: plain.state[parameter].__setitem__(name, _shared_out(whole, parameter))
     from deepspeed.utils import safe_set_full_optimizer_state
 
     for flat in _flat_groups(optimizer):
-        plain.state[flat] = {name: torch.zeros_like(flat) for name in MOMENTS} | {"step": step.to(flat.device)}
+        plain.state[flat] = {name: torch.zeros_like(flat) for name in MOMENTS} | {
+            "step": step.to(flat.device, copy=True)
+        }
     _link_moments(optimizer)
     return lambda parameter, name, whole: safe_set_full_optimizer_state(parameter, whole.to(parameter.device), name)
 
