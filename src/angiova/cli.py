@@ -208,6 +208,7 @@ def plan(
     device_gib: Annotated[
         float | None, typer.Option(min=1, help="Memory of a device; choose a layout of the steps that fits it.")
     ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that share what engine.strategy shares out.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a recipe would train and what that weighs; no weights are loaded."""
@@ -221,7 +222,7 @@ def plan(
     if device_gib is not None:
         from angiova.training.memory import GIB, choose_layout
 
-        fit = choose_layout(settings, int(device_gib * GIB))
+        fit = choose_layout(settings, int(device_gib * GIB), devices)
     print_plan(plan_parts(settings), as_json=json, fit=fit)
 
 

@@ -86,7 +86,7 @@ class EncodedFrames:
         return EncodedFrames(self.features.select(chosen_1), self.detail[index : index + 1], [self.sizes[index]])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as `FrameDetail`
 class Sa2VAOutput:
     """Result of a forward pass.
 
