@@ -7,8 +7,8 @@
 The weights are random ones of the real shapes, made on the device and written to OUT/base once, so that opening them,
 too, is measured. The frames are simulated. Each variant is a recipe that a process of its own trains, with loading,
 augmentation and logging on; validation and saving too, where the variant says so. A line of JSON each, and a table at
-the end. Memory is what PyTorch allocated at most, on the first device; `first step` lasts from the start of the process.
-GPU-seconds are those of all devices together. `zero2` and `zero3` need the package deepspeed.
+the end. Memory is what PyTorch allocated at most, on the first device; `first step` lasts from the start of the
+process; GPU-seconds are those of all devices together. `zero2` and `zero3` need the package deepspeed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -158,11 +157,11 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     command += ["--profile"] * options.profile + [part for text in options.set for part in ("--set", text)]
     started = time.monotonic()
     with run.with_suffix(".log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             code = process.wait(options.limit_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.terminate()  # torchrun passes it on to its processes, and ends them itself after 30 s
             code = process.wait()
     wall_s = round(time.monotonic() - started, 1)
     row = {"variant": name, "devices": options.devices, "exit": code, "wall_s": wall_s} | costs(run)
