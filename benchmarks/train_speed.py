@@ -39,6 +39,7 @@ from angiova.simulate import simulate
 
 NUM_RUNS, NUM_FRAMES = 8, 48
 LORA = {"language_model": "lora"}
+LEAVE_S = 60
 FRAMES = {"times": 1, "frames": 2, "batch": 2}
 REFERENCE: dict[str, Any] = {
     "batch": {"micro": 1, "accumulation": 4},
@@ -161,8 +162,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         try:
             code = process.wait(options.limit_s)
         except subprocess.TimeoutExpired:
-            process.terminate()  # torchrun passes it on to its processes, and ends them itself after 30 s
-            code = process.wait()
+            code = end(process)
     wall_s = round(time.monotonic() - started, 1)
     row = {"variant": name, "devices": options.devices, "exit": code, "wall_s": wall_s} | costs(run)
     say(**row)
@@ -171,6 +171,16 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     if (run / "profile.txt").exists():
         print((run / "profile.txt").read_text()[:9000], flush=True)
     return row
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    """End a process that takes too long; torchrun has half a minute to end those that it started."""
+    process.terminate()
+    try:
+        return process.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def write_recipe(name: str, run: Path, options: argparse.Namespace) -> Path:
