@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -40,6 +39,7 @@ from angiova.simulate import simulate
 
 NUM_RUNS, NUM_FRAMES = 8, 48
 LORA = {"language_model": "lora"}
+LEAVE_S = 60
 FRAMES = {"times": 1, "frames": 2, "batch": 2}
 REFERENCE: dict[str, Any] = {
     "batch": {"micro": 1, "accumulation": 4},
@@ -172,12 +172,11 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     command += ["--profile"] * options.profile + [part for text in options.set for part in ("--set", text)]
     started = time.monotonic()
     with run.with_suffix(".log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             code = process.wait(options.limit_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            code = process.wait()
+            code = end(process)
     wall_s = round(time.monotonic() - started, 1)
     row = {"variant": name, "devices": options.devices, "exit": code, "wall_s": wall_s} | costs(run)
     say(**row)
@@ -186,6 +185,16 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     if (run / "profile.txt").exists():
         print((run / "profile.txt").read_text()[:9000], flush=True)
     return row
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    """End a process that takes too long; torchrun has half a minute to end those that it started."""
+    process.terminate()
+    try:
+        return process.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def write_recipe(name: str, run: Path, options: argparse.Namespace) -> Path:

@@ -138,6 +138,7 @@ def test_two_devices_learn_and_save_what_one_does(start: Path, alone: Path, tmp_
     assert ours.progress == theirs.progress.model_copy(update={"micro_steps": 8})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_an_adapter_goes_on_from_any_strategy_on_any_number_of_devices(
     start: Path, adapter_alone: Path, tmp_path: Path, strategy: str

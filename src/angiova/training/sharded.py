@@ -88,9 +88,10 @@ class ShardedTrainer(Sa2VATrainer):
             self._writer.do(folder, lambda: torch.save(state, folder / OPTIMIZER_NAME))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Remember which parameters form a group; DeepSpeed puts flat tensors in their place."""
+        """Remember which parameters form a group, where DeepSpeed puts flat tensors in their place."""
         optimizer = super().create_optimizer(model)
-        self._created_groups: Groups = [list(group["params"]) for group in optimizer.param_groups]
+        if self._strategy in DEEPSPEED:  # FSDP2 puts shares in their place, beside which nobody may keep them whole
+            self._created_groups: Groups = [list(group["params"]) for group in optimizer.param_groups]
         return optimizer
 
     def _groups(self) -> Groups:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -120,14 +120,26 @@ def _filler(
         for parameter in parameters:
             plain.state[parameter]["step"] = step.to(parameter.device, copy=True)
         return lambda parameter, name, whole: plain.state[parameter].__setitem__(name, _shared_out(whole, parameter))
-    from deepspeed.utils import safe_set_full_optimizer_state
-
     for flat in _flat_groups(optimizer):
         plain.state[flat] = {name: torch.zeros_like(flat) for name in MOMENTS} | {
             "step": step.to(flat.device, copy=True)
         }
     _link_moments(optimizer)
-    return lambda parameter, name, whole: safe_set_full_optimizer_state(parameter, whole.to(parameter.device), name)
+    return _fill_deepspeed
+
+
+def _fill_deepspeed(parameter: nn.Parameter, name: str, whole: Tensor) -> None:
+    """Put this device's share of a moment in its place."""
+    from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
+
+    whole = whole.to(parameter.device)
+    if not hasattr(parameter, "ds_id"):
+        safe_set_full_optimizer_state(parameter, whole, name)
+        return
+    # ZeRO-3's shares are of one size; DeepSpeed 0.19.8 fails where the last one is not filled, so they are cut here.
+    size, rank = cast(Any, parameter).ds_tensor.numel(), torch.distributed.get_rank()
+    padded = nn.functional.pad(whole.flatten(), (0, size * torch.distributed.get_world_size() - whole.numel()))
+    safe_set_local_optimizer_state(parameter, padded.narrow(0, size * rank, size), name)
 
 
 def _link_moments(optimizer: Any) -> None:  # noqa: ANN401

@@ -103,7 +103,7 @@ def join(strategy: str, device: torch.device) -> None:
         _be_alone()
     on_cpu = device.type == "cpu"
     if on_cpu:
-        os.environ["DS_ACCELERATOR"] = "cpu"
+        _keep_from_compiling()
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     PartialState(backend="gloo" if on_cpu else None)
 
@@ -171,6 +171,14 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     assert isinstance(model, Sa2VAModel)
     towers = (model.vlm.model.language_model.layers, model.vlm.model.vision_tower.encoder.layer)
     return [layer for tower in (*towers, model.segmenter.vision_encoder.backbone.blocks) for layer in tower]
+
+
+def _keep_from_compiling() -> None:
+    """Leave out DeepSpeed's C++ for sums between CPUs: its compiler waits for ever behind one that was killed."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _be_alone() -> None:
