@@ -130,7 +130,7 @@ def _small(image_HW: GreyImage) -> Floats:
     shape = max(round(height * scale), 1), max(round(width * scale), 1)
     small_hw = resize(np.log1p(image_HW.astype(np.float64)), shape, anti_aliasing=scale < 1)
     smooth_hw = np.asarray(gaussian_filter(small_hw, BLUR_PX))
-    return (smooth_hw - smooth_hw.mean()).ravel()
+    return np.asarray(smooth_hw - smooth_hw.mean()).ravel()
 
 
 def _at_even_times(values_TP: Floats, times_T: Floats, even_N: Floats) -> Floats:
@@ -138,7 +138,7 @@ def _at_even_times(values_TP: Floats, times_T: Floats, even_N: Floats) -> Floats
     after_N = np.clip(np.searchsorted(times_T, even_N, side="right"), 1, len(times_T) - 1)
     before_N = after_N - 1
     share_N = np.clip((even_N - times_T[before_N]) / (times_T[after_N] - times_T[before_N]), 0, 1)[:, None]
-    return (1 - share_N) * values_TP[before_N] + share_N * values_TP[after_N]
+    return np.asarray((1 - share_N) * values_TP[before_N] + share_N * values_TP[after_N])
 
 
 def _without_slow(values_NP: Floats, step_s: float) -> Floats:
