@@ -111,7 +111,7 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     check_services(recipe.report_to)
     keep_freed_memory()
     set_seed(recipe.seed)
-    run, device = recipe.output, choose_device(recipe.device)
+    run, device = recipe.output, processes.own_device(choose_device(recipe.device))
     strategies.check_strategy(recipe, device)
     strategies.join(recipe.engine.strategy, device)
     last_checkpoint = prepare_folder(run, resume)
