@@ -90,7 +90,8 @@ class Predictor:
         """Return what the model says and draws before a threshold makes masks of it; see `answer`."""
         batch = self.to_device(self.processor.prompts(images, questions, image_of_question))
         with self.computing():
-            return self.model.generate(**batch, **self.words_end, max_new_tokens=max_new_tokens)
+            generation: Sa2VAGeneration = self.model.generate(**batch, **self.words_end, max_new_tokens=max_new_tokens)
+        return generation
 
     @property
     def words_end(self) -> dict[str, int]:
