@@ -38,7 +38,8 @@ def tracked(times_s: tuple[float, ...] | None = (0.0, 0.1, 0.15, 0.3, 0.4)) -> T
     ]
     names = tuple(f"f{frame}" for frame in range(NUM_FRAMES))
     phases = (None, "2 filling", "3 full", "3 full", "4 washout")
-    return TrackedRun((HEIGHT, WIDTH), PROMPTS, frames, times_s, phases, names, (0.5, 0.2))
+    levels = (0.0, 0.01, 0.02, 0.02, 0.01)
+    return TrackedRun((HEIGHT, WIDTH), PROMPTS, frames, times_s, levels, phases, names, (0.5, 0.2))
 
 
 def material(folder: Path, run: TrackedRun | None = None) -> Material:
@@ -84,6 +85,7 @@ def test_the_table_has_areas_in_pixels_and_square_millimetres(tmp_path: Path) ->
     assert (first["frame"], first["object"], first["area_px"], first["area_mm2"]) == ("0", "1", "0", "0.0")
     assert (first["phase"], first["mean_probability"]) == ("", "")
     assert (last["time_s"], last["phase"], last["prompt"]) == ("0.4", "4 washout", "the catheter")
+    assert [row["contrast_level"] for row in rows[::2]] == ["0.0", "0.01", "0.02", "0.02", "0.01"]
     assert (last["area_px"], last["area_mm2"], last["presence"]) == ("30", "3.0", "0.65")
 
 

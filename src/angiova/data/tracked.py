@@ -55,6 +55,7 @@ class TrackedRun:
         prompts: what each object was asked for by, N of them.
         frames: for each frame its N objects.
         times_s: seconds from the first frame, where all are known.
+        levels: share of each frame that looks like vessel, 0 to 1: how much contrast there is.
         phases: phase of the contrast in each frame; None each where it is not clear.
         names: the frames' own names.
         spacing_mm: (row, column) spacing in the plane of the vessel, where known.
@@ -64,6 +65,7 @@ class TrackedRun:
     prompts: tuple[str, ...]
     frames: Sequence[tuple[TrackedObject, ...]]
     times_s: tuple[float, ...] | None
+    levels: tuple[float, ...]
     phases: tuple[str | None, ...]
     names: tuple[str, ...]
     spacing_mm: tuple[float, float] | None

@@ -20,7 +20,7 @@ from angiova.files import atomic_path
 MASKS_NAME: Final = "masks.json"
 WHITE: Final = 255
 COLUMNS: Final = (
-    *("frame", "name", "time_s", "phase", "object", "prompt"),
+    *("frame", "name", "time_s", "contrast_level", "phase", "object", "prompt"),
     *("presence", "area_px", "area_mm2", "mean_probability"),
 )
 
@@ -86,8 +86,8 @@ def _csv(material: Material) -> None:
             for number, (prompt, each) in enumerate(zip(run.prompts, objects, strict=True), start=1):
                 area_px = each.mask.area_px
                 area_mm2 = None if pixel_mm2 is None else round(area_px * pixel_mm2, 4)
-                place = (frame, run.names[frame], time_s, run.phases[frame], number, prompt)
-                table.writerow((*place, each.presence, area_px, area_mm2, each.mean_probability))
+                shown = (frame, run.names[frame], time_s, round(run.levels[frame], 6), run.phases[frame])
+                table.writerow((*shown, number, prompt, each.presence, area_px, area_mm2, each.mean_probability))
 
 
 def _dicom_seg(material: Material) -> None:

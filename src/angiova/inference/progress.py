@@ -25,7 +25,7 @@ class RunProgress:
         self._bars = Progress(
             *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
         )
-        self._runs, self._frames = self._bars.add_task("runs", total=num_runs), self._bars.add_task("")
+        self._runs = self._bars.add_task("runs", total=num_runs)
         self._name = ""
 
     def __enter__(self) -> Self:
@@ -45,7 +45,10 @@ class RunProgress:
 
     def over(self, frames: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
         """Yield frames of the run, counting them; `total` is None where it is not known yet."""
-        self._bars.reset(self._frames, total=total, description=f"{what} {self._name}, frames")
-        for frame in frames:
-            yield frame
-            self._bars.advance(self._frames)
+        bar = self._bars.add_task(f"{what} {self._name}, frames", total=total)
+        try:
+            for frame in frames:
+                yield frame
+                self._bars.advance(bar)
+        finally:
+            self._bars.remove_task(bar)

@@ -143,9 +143,11 @@ def track_runs(
     Raises:
         ConfigError: an option cannot be used, or OUT holds runs that were asked something else.
         ModelError: there is no model, or none that tracks.
-        DataError: there is no run, or every one failed.
+        DataError: there is no run, every one failed, or OUT lies in the source.
     """
     chosen_mode, chosen_outputs = parse_mode(mode), parse_outputs(outputs)
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise DataError("lies in the source: its pictures would be runs", where=out, remedy="choose another folder")
     predictor = _predictor(model, device, threshold, base)
     request = Request(
         model_sha256=fingerprint(checkpoint_folder(model)),
@@ -271,6 +273,7 @@ def _track_one(
         prompts=request.prompts,
         frames=objects,
         times_s=reading.times_s,
+        levels=tuple(reading.opacification.levels_T.tolist()),
         phases=tuple(None if phase is None else phase.value for phase in reading.opacification.phases),
         names=reading.names,
         spacing_mm=reading.spacing_mm,
