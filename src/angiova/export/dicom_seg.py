@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -162,7 +163,13 @@ def _frame_groups(segment: int, index: int, frame: SourceFrame) -> Dataset:
 
 
 def _packed(segments: Sequence[Segment]) -> bytes:
-    """Return all frames as bits, lowest first; frames follow each other without gaps (PS3.5 8.1.1)."""
-    masks_NHW = np.stack([mask for segment in segments for mask in segment.masks])
-    content = np.packbits(masks_NHW.reshape(-1), bitorder="little").tobytes()
+    """Return all frames as bits, lowest first; frames follow each other without gaps (PS3.5 8.1.1).
+
+    Eight frames at a time: together they fill whole bytes, whatever their size.
+    """
+    masks = (mask for segment in segments for mask in segment.masks)
+    parts = []
+    while eight := list(islice(masks, 8)):
+        parts.append(np.packbits(np.stack(eight).reshape(-1), bitorder="little").tobytes())
+    content = b"".join(parts)
     return content + b"\0" * (len(content) % 2)

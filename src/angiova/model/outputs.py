@@ -100,6 +100,21 @@ class Sa2VAOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenAnswers:
+    """Answers to B prompts in words, with what the masks are drawn from.
+
+    Attributes:
+        answer_ids: the generated tokens of each prompt, without padding.
+        states_NH: last hidden states of all `[SEG]` tokens, prompt by prompt.
+        num_masks_B: how many `[SEG]` tokens each answer has.
+    """
+
+    answer_ids: list[list[int]]
+    states_NH: Tensor
+    num_masks_B: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Sa2VAGeneration:
     """Answers to B prompts.
 
