@@ -143,9 +143,12 @@ def track_runs(
     Raises:
         ConfigError: an option cannot be used, or OUT holds runs that were asked something else.
         ModelError: there is no model, or none that tracks.
-        DataError: there is no run, or every one failed.
+        DataError: there is no run, every one failed, or OUT lies in the source.
     """
     chosen_mode, chosen_outputs = parse_mode(mode), parse_outputs(outputs)
+    if out.resolve().is_relative_to(source.resolve()):
+        remedy = "choose another folder: what is written here would be tracked as runs of it the next time"
+        raise DataError("lies in the source", where=out, remedy=remedy)
     predictor = _predictor(model, device, threshold, base)
     request = Request(
         model_sha256=fingerprint(checkpoint_folder(model)),
@@ -217,9 +220,9 @@ def _track_all(
                     "run": run.name,
                     "state": _track_or_skip(predictor, run, decoder, out, request, model, progress),
                 }
-            except AngiovaError as error:
-                problem = error if error.where is not None else type(error)(error.problem, remedy=error.remedy)
-                state = {"run": run.name, "state": "failed", "problem": str(problem)}
+            except (AngiovaError, OSError, torch.OutOfMemoryError) as error:
+                # A file that went away or a run too large for the device is no reason to leave the others out.
+                state = {"run": run.name, "state": "failed", "problem": str(error)}
             states.append(state)
             write_json(out / INDEX_NAME, {"runs": states})
             progress.finish()
