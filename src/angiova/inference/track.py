@@ -219,9 +219,9 @@ def _track_all(
                     "run": run.name,
                     "state": _track_or_skip(predictor, run, decoder, out, request, model, progress),
                 }
-            except AngiovaError as error:
-                problem = error if error.where is not None else type(error)(error.problem, remedy=error.remedy)
-                state = {"run": run.name, "state": "failed", "problem": str(problem)}
+            except (AngiovaError, OSError, torch.OutOfMemoryError) as error:
+                # A file that went away or a run too large for the device is no reason to leave the others out.
+                state = {"run": run.name, "state": "failed", "problem": str(error)}
             states.append(state)
             write_json(out / INDEX_NAME, {"runs": states})
             progress.finish()
