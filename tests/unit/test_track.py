@@ -203,12 +203,6 @@ def test_a_folder_of_something_else_is_not_written_over(checkpoint: Path, datase
     assert names(tmp_path / "out") == {"r0"}
 
 
-def test_nothing_is_written_into_the_source(checkpoint: Path, dataset: Path) -> None:
-    with pytest.raises(DataError, match="lies in the source"):
-        call(checkpoint, dataset, dataset / "out")
-    assert not (dataset / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "problem"),
     [({"mode": "best"}, "no mode"), ({"outputs": "jpg"}, "no output"), ({"only": ["r9"]}, "no run 'r9'")],
