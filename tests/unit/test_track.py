@@ -21,7 +21,8 @@ from angiova.data.spool import FrameSpool
 from angiova.data.tracked import read_masks
 from angiova.errors import ConfigError, DataError, ExitCode
 from angiova.files import sha256_file
-from angiova.inference.track import read_run, track_runs
+from angiova.inference.one_run import read_run
+from angiova.inference.track import track_runs
 from dicoms import run_of, write_run
 from models import RUN_LENGTH, SIDE_PX, small_model, write_runs
 from videos import write_video_file
@@ -81,7 +82,8 @@ def test_everything_written_of_a_run_agrees(checkpoint: Path, dataset: Path, tmp
     assert record["frames"] == {"number": RUN_LENGTH, "height": SIDE_PX, "width": SIDE_PX}
     assert len(record["key_frames"]["frames"]) == 2
     assert len(record["opacification"]["levels"]) == RUN_LENGTH
-    assert [answer["masks"] > 0 for answer in record["answers"]] == [True, True]
+    assert [(answer["prompt"], answer["masks"] > 0) for answer in record["answers"]] == [(p, True) for p in PROMPTS]
+    assert list(record["seconds"]) == ["reading", "asking", "tracking", "writing"]
     assert "not a medical device" in record["use"]
 
 
