@@ -158,5 +158,9 @@ def test_the_hash_follows_the_content_and_the_order(tmp_path: Path, decoder: Dec
     write_frame_folder(tmp_path / "one", range(3))
     write_frame_folder(tmp_path / "same", range(3))
     write_frame_folder(tmp_path / "other", range(1, 4))
-    hashes = {run.name: run.sha256() for run in find_runs(tmp_path, decoder)}
+    runs = by_name(find_runs(tmp_path, decoder))
+    hashes = {name: run.sha256() for name, run in runs.items()}
     assert hashes["one"] == hashes["same"] != hashes["other"]
+    (tmp_path / "one" / "frame_1.png").unlink()
+    with pytest.raises(DataError, match=r"frame_1\.png"):
+        runs["one"].sha256()

@@ -100,10 +100,16 @@ class CineRun:
                 yield CineFrame(read_grey(path), path.stem)
 
     def sha256(self) -> str:
-        """Return a SHA-256 over the contents of all its files, in order."""
-        if len(self.files) == 1:
-            return sha256_file(self.files[0])
-        return sha256("\n".join(sha256_file(path) for path in self.files).encode()).hexdigest()
+        """Return a SHA-256 over the contents of all its files, in order.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        try:
+            hashes = [sha256_file(path) for path in self.files]
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", where=error.filename) from None
+        return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def find_runs(source: Path, decoder: Decoder) -> list[CineRun]:

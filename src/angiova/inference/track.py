@@ -16,92 +16,30 @@ once, its contrast measured on the way, and its frames kept in a temporary file 
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import torch
-import transformers
 from rich.console import Console
 
-from angiova import __version__
-from angiova.code_version import code_commit
-from angiova.data import rle
-from angiova.data.cine_runs import CineFrame, CineRun, SourceKind, find_runs
+from angiova.data.cine_runs import CineRun, find_runs
 from angiova.data.decoding.decoder import Decoder
 from angiova.data.decoding.limits import DecodeLimits
 from angiova.data.prompts import question_for
-from angiova.data.spool import FrameSpool
-from angiova.data.tracked import TrackedObject, TrackedRun
 from angiova.errors import AngiovaError, ConfigError, DataError, ExitCode, ModelError
-from angiova.export.tracked import MASKS_NAME, Material, parse_outputs, write_outputs
-from angiova.files import read_json, sha256_file, staged_folder, write_json
-from angiova.inference.cine import (
-    FrameLogits,
-    KeyFrameChoice,
-    Mode,
-    Spoken,
-    ask,
-    choose_frames,
-    draw,
-    parse_mode,
-)
+from angiova.export.tracked import parse_outputs
+from angiova.files import staged_folder, write_json
+from angiova.inference.cine import Mode, parse_mode
 from angiova.inference.folder import DEFAULT_PHRASES
-from angiova.inference.opacification import Opacification, describe_levels, vessel_level
+from angiova.inference.one_run import Tracking, track_one
 from angiova.inference.predictor import Predictor, load
 from angiova.inference.progress import RunProgress
+from angiova.inference.track_record import Request, finished, note_on_memory
 from angiova.model.fingerprint import fingerprint
 from angiova.model.opening import checkpoint_folder
 
-FORMAT: Final = "angiova-track/1"
-RECORD_NAME: Final = "track.json"
 INDEX_NAME: Final = "runs.json"
-RESEARCH_USE: Final = "Research use only; not a medical device."
-DIGITS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of every run; a finished run counts as such for the same request alone.
-
-    Attributes:
-        model_sha256: fingerprint of the model's weights.
-        prompts: what to ask for; one object each.
-        mode: how masks are made.
-        key_frames: most frames that the language model sees.
-        threshold: probability above which a pixel is foreground.
-        outputs: what is written beside the masks.
-    """
-
-    model_sha256: str
-    prompts: tuple[str, ...]
-    mode: Mode
-    key_frames: int
-    threshold: float
-    outputs: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the request as JSON has it."""
-        return asdict(self) | {
-            "prompts": list(self.prompts),
-            "mode": self.mode.value,
-            "outputs": list(self.outputs),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What reading a run once gave, but its pixels."""
-
-    opacification: Opacification
-    times_s: tuple[float, ...] | None
-    names: tuple[str, ...]
-    spacing_mm: tuple[float, float] | None
 
 
 def track_runs(
@@ -148,19 +86,23 @@ def track_runs(
     chosen_mode, chosen_outputs = parse_mode(mode), parse_outputs(outputs)
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise DataError("lies in the source: its pictures would be runs", where=out, remedy="choose another folder")
-    predictor = _predictor(model, device, threshold, base)
-    request = Request(
-        model_sha256=fingerprint(checkpoint_folder(model)),
-        prompts=tuple(prompts) or tuple(question_for(phrase) for phrase in DEFAULT_PHRASES),
-        mode=chosen_mode,
-        key_frames=predictor.model.config.num_key_frames if key_frames is None else key_frames,
-        threshold=threshold,
-        outputs=chosen_outputs,
-    )
     with Decoder(limits or DecodeLimits()) as decoder:
         runs = _chosen(find_runs(source, decoder), only, source)
+        predictor = _predictor(model, device, threshold, base)
+        request = Request(
+            model_sha256=fingerprint(checkpoint_folder(model)),
+            prompts=tuple(prompts) or tuple(question_for(phrase) for phrase in DEFAULT_PHRASES),
+            mode=chosen_mode,
+            key_frames=predictor.model.config.num_key_frames if key_frames is None else key_frames,
+            threshold=threshold,
+            outputs=chosen_outputs,
+        )
         _refuse_other_requests(runs, out, request)
-        states = _track_all(predictor, runs, decoder, out, request, model)
+        with RunProgress(len(runs)) as progress:
+            states = _track_all(Tracking(predictor, model, request, decoder, progress), runs, out)
+    note = note_on_memory(model, request.mode)
+    if note is not None:
+        Console(stderr=True).print(f"note: {note}", highlight=False)
     return _conclude(states, source, out)
 
 
@@ -183,7 +125,7 @@ def _refuse_other_requests(runs: Sequence[CineRun], out: Path, request: Request)
     """Refuse to mix answers to different questions in one folder, before any time is spent."""
     wanted = request.as_json()
     for run in runs:
-        record = _finished(out / run.name)
+        record = finished(out / run.name)
         before = {} if record is None else record["request"]
         different = [name for name in wanted if record is not None and before.get(name) != wanted[name]]
         if different:
@@ -192,187 +134,32 @@ def _refuse_other_requests(runs: Sequence[CineRun], out: Path, request: Request)
             raise ConfigError(problem, where=out / run.name, remedy="choose another OUT, or delete this folder")
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
-    """Return the record of a finished run; None where there is none."""
-    if not folder.exists():
-        return None
-    try:
-        record = read_json(folder / RECORD_NAME)
-        if record["format"] != FORMAT:
-            raise KeyError("format")
-        return dict(record) if isinstance(record["request"], dict) else None
-    except (DataError, KeyError, TypeError):
-        remedy = "choose another OUT, or delete this folder"
-        raise DataError("was not written by `angiova track`", where=folder, remedy=remedy) from None
-
-
-def _track_all(
-    predictor: Predictor, runs: Sequence[CineRun], decoder: Decoder, out: Path, request: Request, model: Path
-) -> list[dict[str, str]]:
+def _track_all(tracking: Tracking, runs: Sequence[CineRun], out: Path) -> list[dict[str, str]]:
     """Return what became of each run; `runs.json` says it after each of them."""
     states: list[dict[str, str]] = []
-    with RunProgress(len(runs)) as progress:
-        for run in runs:
-            progress.start(run.name)
-            try:
-                state = {
-                    "run": run.name,
-                    "state": _track_or_skip(predictor, run, decoder, out, request, model, progress),
-                }
-            except (AngiovaError, OSError, torch.OutOfMemoryError) as error:
-                # A file that went away or a run too large for the device is no reason to leave the others out.
-                state = {"run": run.name, "state": "failed", "problem": str(error)}
-            states.append(state)
-            write_json(out / INDEX_NAME, {"runs": states})
-            progress.finish()
+    for run in runs:
+        tracking.progress.start(run.name)
+        try:
+            state = {"run": run.name, "state": _track_or_skip(tracking, run, out / run.name)}
+        except (AngiovaError, OSError, torch.OutOfMemoryError) as error:
+            # A run that is too large for the device or the disk is no reason to leave the others out.
+            state = {"run": run.name, "state": "failed", "problem": str(error)}
+        states.append(state)
+        write_json(out / INDEX_NAME, {"runs": states})
+        tracking.progress.finish()
     return states
 
 
-def _track_or_skip(
-    predictor: Predictor,
-    run: CineRun,
-    decoder: Decoder,
-    out: Path,
-    request: Request,
-    model: Path,
-    progress: RunProgress,
-) -> str:
-    folder = out / run.name
-    before = _finished(folder)
-    if before is not None:
-        if before["source"]["sha256"] != run.sha256():
-            remedy = "choose another OUT, or delete this folder"
-            raise DataError("holds a run of that name from other files", where=folder, remedy=remedy)
-        return "skipped"
-    with staged_folder(folder) as staging, FrameSpool() as spool:
-        _track_one(predictor, run, decoder, spool, staging, request, model, progress)
-    return "done"
-
-
-def _track_one(
-    predictor: Predictor,
-    run: CineRun,
-    decoder: Decoder,
-    spool: FrameSpool,
-    folder: Path,
-    request: Request,
-    model: Path,
-    progress: RunProgress,
-) -> None:
-    started_s = time.monotonic()
-    reading = read_run(progress.over(run.frames(decoder), "reading", None), spool)
-    read_s = time.monotonic()
-    choice = choose_frames(request.mode, reading.opacification, request.key_frames)
-    spoken = ask(predictor, [spool[key] for key in choice.frames], request.prompts) if choice.frames else None
-    asked_s = time.monotonic()
-    drawn = draw(predictor, spool, request.prompts, request.mode, choice.frames, spoken)
-    objects = [objects_of(predictor, frame) for frame in progress.over(drawn, "tracking", len(spool))]
-    tracked_s = time.monotonic()
-    tracked = TrackedRun(
-        shape_px=spool.shape_px,
-        prompts=request.prompts,
-        frames=objects,
-        times_s=reading.times_s,
-        levels=tuple(reading.opacification.levels_T.tolist()),
-        phases=tuple(None if phase is None else phase.value for phase in reading.opacification.phases),
-        names=reading.names,
-        spacing_mm=reading.spacing_mm,
-    )
-    dicoms = run.files if run.kind is SourceKind.DICOM else ()
-    write_outputs(Material(tracked, spool, folder, dicoms), request.outputs)
-    moments_s = (started_s, read_s, asked_s, tracked_s, time.monotonic())
-    record = _record(predictor, model, run, request, reading, choice, spoken, tracked, folder)
-    names = ("reading", "asking", "tracking", "writing")
-    seconds = {name: round(b - a, 3) for name, (a, b) in zip(names, pairwise(moments_s), strict=True)}
-    write_json(folder / RECORD_NAME, record | {"seconds": seconds})
-
-
-def read_run(frames: Iterator[CineFrame], spool: FrameSpool) -> Reading:
-    """Read a run once: its frames go to `spool`, what is said of them is returned.
-
-    Raises:
-        DataError: there is no frame, one cannot be read, or they are of different sizes.
-    """
-    levels: list[float] = []
-    times_s: list[float | None] = []
-    names: list[str] = []
-    spacing_mm: set[tuple[float, float] | None] = set()
-    for frame in frames:
-        spool.append(frame.image_HW)
-        levels.append(vessel_level(frame.image_HW))
-        times_s.append(frame.time_s)
-        names.append(frame.name)
-        spacing_mm.add(frame.spacing_mm)
-    known_s = [time_s for time_s in times_s if time_s is not None]
-    return Reading(
-        describe_levels(levels),
-        tuple(known_s) if len(known_s) == len(levels) else None,
-        tuple(names),
-        spacing_mm.pop() if len(spacing_mm) == 1 else None,
-    )
-
-
-def objects_of(predictor: Predictor, frame: FrameLogits) -> tuple[TrackedObject, ...]:
-    """Return the objects of a frame as they are kept: masks as run lengths, and two numbers each."""
-    masks_NHW = predictor.masks_of(frame.logits_NHW, frame.presence_N)
-    objects = []
-    for mask_HW, logits_HW, presence in zip(masks_NHW, frame.logits_NHW, frame.presence_N, strict=True):
-        inside = logits_HW[mask_HW].astype(np.float64)
-        mean = round(float((1 / (1 + np.exp(-inside))).mean()), DIGITS) if inside.size else None
-        objects.append(TrackedObject(rle.encode(mask_HW), round(float(presence), DIGITS), mean))
-    return tuple(objects)
-
-
-def _record(
-    predictor: Predictor,
-    model: Path,
-    run: CineRun,
-    request: Request,
-    reading: Reading,
-    choice: KeyFrameChoice,
-    spoken: Spoken | None,
-    tracked: TrackedRun,
-    folder: Path,
-) -> dict[str, Any]:
-    shown = reading.opacification
-    return {
-        "format": FORMAT,
-        "use": RESEARCH_USE,
-        "angiova_version": __version__,
-        "code_commit": code_commit(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-        "device": str(predictor.device),
-        "model": str(model),
-        "request": request.as_json(),
-        "source": {
-            "kind": run.kind.value,
-            "files": len(run.files),
-            "first": str(run.files[0]),
-            "sha256": run.sha256(),
-        },
-        "frames": {"number": len(tracked.frames), "height": tracked.shape_px[0], "width": tracked.shape_px[1]},
-        "key_frames": {"frames": list(choice.frames), "why": choice.why},
-        "opacification": {
-            "is_clear": shown.is_clear,
-            "onset": shown.onset,
-            "peak": shown.peak,
-            "levels": [round(level, 6) for level in shown.levels_T.tolist()],
-        },
-        "answers": [] if spoken is None else _answers(request.prompts, spoken),
-        "masks_sha256": sha256_file(folder / MASKS_NAME),
-    }
-
-
-def _answers(prompts: Sequence[str], spoken: Spoken) -> list[dict[str, Any]]:
-    """Return what was said to each prompt; of several masks in one answer the first is the one kept."""
-    return [
-        {"prompt": prompt, "text": text, "masks": count}
-        for prompt, text, count in zip(prompts, spoken.answers, spoken.num_masks, strict=True)
-    ]
+def _track_or_skip(tracking: Tracking, run: CineRun, folder: Path) -> str:
+    before = finished(folder)
+    if before is None:
+        with staged_folder(folder) as staging:
+            track_one(tracking, run, staging)
+        return "done"
+    if before["source"]["sha256"] != run.sha256():
+        remedy = "choose another OUT, or delete this folder"
+        raise DataError("holds a run of that name from other files", where=folder, remedy=remedy)
+    return "skipped"
 
 
 def _conclude(states: Sequence[dict[str, str]], source: Path, out: Path) -> ExitCode:
