@@ -48,13 +48,13 @@ def draw_measures(measures: VesselMeasures, mask_HW: BoolMask, image_HW: GreyIma
     low_px, high_px = calibre_range_px(measures)
     for branch in measures.branches:
         _draw_branch(draw, branch, scale, low_px, high_px)
-    for node in measures.nodes:
-        if node.kind in (NodeKind.BIFURCATION, NodeKind.CROSSING):
-            _draw_node(draw, node.row, node.column, node.kind, scale)
     for branch in measures.branches:
         if branch.length_px >= LEAST_NUMBERED_PX:
             middle_2 = branch.points_N2[len(branch.points_N2) // 2]
             _write(draw, _place(middle_2, scale), str(branch.number), SMALL_PX, PAPER)
+    for node in measures.nodes:
+        if node.kind in (NodeKind.BIFURCATION, NodeKind.CROSSING):
+            _draw_node(draw, node.row, node.column, node.kind, scale)
     for stenosis in measures.stenoses:
         if stenosis.percent >= MARKED_PERCENT:
             _mark(draw, _place(np.array([stenosis.row, stenosis.column]), scale), f"{stenosis.percent:.0f} %")
@@ -67,7 +67,7 @@ def calibre_range_px(measures: VesselMeasures) -> tuple[float, float]:
     if not measures.branches:
         return 0.0, 1.0
     calibres_N = np.concatenate([branch.own_calibres_px for branch in measures.branches])
-    low_px, high_px = np.floor(calibres_N.min()), np.ceil(np.percentile(calibres_N, 99))
+    low_px, high_px = np.floor(np.percentile(calibres_N, 1)), np.ceil(np.percentile(calibres_N, 99))
     return float(low_px), float(max(high_px, low_px + 1))
 
 

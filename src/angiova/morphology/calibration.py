@@ -34,4 +34,4 @@ def catheter_spacing_mm(catheter_HW: BoolMask, french: float) -> float:
         raise DataError(
             f"less than {MIN_LENGTH_PX:g} px of catheter to calibrate by", remedy="give the spacing with --spacing"
         )
-    return french * FRENCH_MM / longest.median_calibre_px
+    return french * FRENCH_MM / longest.mean_calibre_px

@@ -66,6 +66,12 @@ class Course:
         own_N = self.calibre_N_px[self.is_measured_N]
         return float(np.median(own_N if own_N.size else self.calibre_N_px))
 
+    @property
+    def widest_px(self) -> float:
+        """Largest calibre, but for single outliers."""
+        own_N = self.calibre_N_px[self.is_measured_N]
+        return float(np.percentile(own_N if own_N.size else self.calibre_N_px, 95))
+
     def turned(self, turn: bool) -> Course:
         """Return the course from its end to its start, if `turn`."""
         if not turn:

@@ -101,11 +101,6 @@ class Branch:
         return float(self.own_calibres_px.mean())
 
     @property
-    def median_calibre_px(self) -> float:
-        """Median of the branch's own calibres."""
-        return float(np.median(self.own_calibres_px))
-
-    @property
     def narrowest(self) -> int:
         """Index of the point with the least calibre of its own."""
         own_N = np.where(self.is_measured_N, self.calibre_N_px, np.inf) if self.is_measured_N.any() else None

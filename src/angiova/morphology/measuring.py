@@ -53,7 +53,9 @@ def measure_vessels(
     crossings = find_crossings(graph, ground.radius_HW)
     courses = measure_courses(graph, ground)
     directions = _directions(graph, courses, ground)
-    flow = follow_flow(graph, crossings, {n: course.calibre_px for n, course in courses.items()}, directions)
+    calibre_px = {number: course.calibre_px for number, course in courses.items()}
+    widest_px = {number: course.widest_px for number, course in courses.items()}
+    flow = follow_flow(graph, crossings, calibre_px, widest_px, directions)
     number_of, nodes = gather_nodes(graph, crossings, ground)
     branch_of, branches = gather_branches(graph, courses, flow, number_of, ground, spacing_mm, segments)
     pieces = num_pieces(ground.mask_HW)

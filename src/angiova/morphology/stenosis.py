@@ -6,8 +6,8 @@ The reference is the calibre that the vessel would have there were it healthy, i
 before and after: J. H. C. Reiber et al., Circulation 71:280-288 (1985). A narrowing is found as what a closing of the
 calibre profile fills (the least profile without valleys shorter than LONGEST_CALIBRES): J. Serra, Image Analysis
 and Mathematical Morphology (1982). A closing fills only what has a wider place on both sides, so that tapering is no
-narrowing, and one at the very end of a vessel is not found. At the origin of a daughter the wider place is the parent,
-and the reference is what follows alone.
+narrowing, and one at the very end of a vessel is not found. Where the vessel before or after has too short a stretch of
+its own, as at the origin of a daughter, the other side is the reference alone.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ Indices = npt.NDArray[np.intp]
 LONGEST_CALIBRES: Final = 14.0
 SHORTEST_PX: Final = 3
 LEAST_PERCENT: Final = 20.0
+LEAST_REFERENCE_PX: Final = 3.0  # a mask's own coarseness is a third of that
 EDGE_SHARE: Final = 0.06
 REFERENCE_CALIBRES: Final = 1.5
 REFERENCE_PX: Final = 6.0
+LEAST_REFERENCE_SHARE: Final = 0.35
 PROFILE_SMOOTHING: Final = 1.0
 
 
@@ -70,7 +72,7 @@ def bridged(calibre_N: Floats, is_measured_N: BoolMask) -> Floats:
 
 
 def find_narrowings(calibre_N: Floats, is_measured_N: BoolMask) -> list[Narrowing]:
-    """Return the narrowings of a vessel from LEAST_PERCENT on, in order.
+    """Return the narrowings of a vessel, from LEAST_PERCENT and a reference of LEAST_REFERENCE_PX on, in order.
 
     Args:
         calibre_N: calibre at places a pixel apart, in pixels.
@@ -86,7 +88,11 @@ def find_narrowings(calibre_N: Floats, is_measured_N: BoolMask) -> list[Narrowin
     is_narrow_N = profile_N < (1 - EDGE_SHARE) * filled_N
     parts_N, count = label(is_narrow_N)
     found = [_measure(profile_N, is_measured_N, np.flatnonzero(parts_N == n)) for n in range(1, count + 1)]
-    return [narrowing for narrowing in found if narrowing is not None and narrowing.percent >= LEAST_PERCENT]
+    return [narrowing for narrowing in found if narrowing is not None and _is_kept(narrowing)]
+
+
+def _is_kept(narrowing: Narrowing) -> bool:
+    return narrowing.percent >= LEAST_PERCENT and narrowing.reference_px >= LEAST_REFERENCE_PX
 
 
 def _measure(profile_N: Floats, is_measured_N: BoolMask, part: Indices) -> Narrowing | None:
@@ -98,15 +104,15 @@ def _measure(profile_N: Floats, is_measured_N: BoolMask, part: Indices) -> Narro
     narrowest = int(own[np.argmin(profile_N[own])])
     before = _reference(profile_N, is_measured_N, first, -1)
     after = _reference(profile_N, is_measured_N, last, 1)
-    if after is None:
+    before, after = before or after, after or before
+    if before is None or after is None:
         return None
-    before = before or after
     reference_px = float(np.interp(narrowest, [before[0], after[0]], [before[1], after[1]]))
     return Narrowing(first, last, narrowest, float(profile_N[narrowest]), reference_px)
 
 
 def _reference(profile_N: Floats, is_measured_N: BoolMask, border: int, step: int) -> tuple[float, float] | None:
-    """Return (place, median calibre) of the measured stretch beyond a border of a narrowing; None without any.
+    """Return (place, median calibre) of the measured stretch beyond a border of a narrowing; None if it is too short.
 
     It ends where the calibre falls to half: what follows is another vessel.
     """
@@ -116,6 +122,6 @@ def _reference(profile_N: Floats, is_measured_N: BoolMask, border: int, step: in
     is_less = profile_N[beyond] < profile_N[border] / 2
     beyond = beyond[: int(np.argmax(is_less))] if is_less.any() else beyond
     chosen = beyond[is_measured_N[beyond]][:reach]
-    if not chosen.size:
+    if len(chosen) < LEAST_REFERENCE_SHARE * reach:
         return None
     return float(chosen.mean()), float(np.median(profile_N[chosen]))

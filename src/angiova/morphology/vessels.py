@@ -1,7 +1,8 @@
 """From branches to vessels: at each bifurcation the wider and straighter daughter carries its parent's vessel on.
 
-The blood comes from the root: the widest free end of each connected piece. From there every branch gets its direction.
-A branch that is reached twice, because vessels close a loop, keeps the direction in which it was reached first.
+The blood comes from the root: of the branches with a free end, that with the widest place in each connected piece.
+From there every branch gets its direction. A branch that is reached twice, because vessels close a loop, keeps the
+direction in which it was reached first.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def follow_flow(
     graph: CentrelineGraph,
     crossings: Mapping[int, Pairs],
     calibre_px: Mapping[int, float],
+    widest_px: Mapping[int, float],
     directions: Mapping[Arm, Floats],
 ) -> Flow:
     """Return where blood goes.
@@ -61,12 +63,13 @@ def follow_flow(
         graph: the graph.
         crossings: which ends of edges belong together where vessels cross.
         calibre_px: typical calibre of each edge.
+        widest_px: largest calibre of each edge.
         directions: unit vector of each end, away from its node.
     """
     entries: dict[int, Arm] = {}
     forks: list[Fork] = []
     following: dict[int, Arm] = {}
-    for root in _roots(graph, calibre_px):
+    for root in _roots(graph, widest_px):
         if root.edge in entries:
             continue
         entries[root.edge] = root
@@ -87,11 +90,11 @@ def follow_flow(
     return Flow(entries, forks, _chains(entries, following))
 
 
-def _roots(graph: CentrelineGraph, calibre_px: Mapping[int, float]) -> list[Arm]:
+def _roots(graph: CentrelineGraph, widest_px: Mapping[int, float]) -> list[Arm]:
     """Return the ends from which to start: free ends, the widest first, then any end for rings."""
     everything = [Arm(edge, at_start) for edge in graph.edges for at_start in (True, False)]
     free = [arm for arm in everything if graph.degree(graph.node_at(arm)) == 1]
-    free.sort(key=lambda arm: -calibre_px[arm.edge])
+    free.sort(key=lambda arm: -widest_px[arm.edge])
     return free + everything
 
 
