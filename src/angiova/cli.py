@@ -419,6 +419,47 @@ def demo(
 
 
 @app.command()
+def measure(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MASK|RUN",
+            help="A mask, a folder of masks, a data set, a predictions file, or what `angiova predict` wrote.",
+            show_default=False,
+        ),
+    ],
+    out: Out,
+    run: Annotated[str | None, typer.Option(help="Measure this run of a data set alone.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The frame that a single mask belongs to.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="MM[,MM]", help="Distance of pixels, down and across where they differ.")
+    ] = None,
+    catheter_french: Annotated[
+        float | None, typer.Option(help="Diameter of the catheter in the masks: gives the spacing.")
+    ] = None,
+    catheter: Annotated[Path | None, typer.Option(help="Mask of the catheter, for a single mask.")] = None,
+    refine: Annotated[bool, typer.Option("--refine", help="Move walls to where grey values change fastest.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw a picture of each frame.")] = True,
+) -> None:
+    """Measure vessels in masks: branches, bifurcations, calibres and narrowings, as tables and pictures."""
+    from angiova.measurement.measure import measure as run_measurement
+    from angiova.measurement.settings import parse_spacing
+
+    code = run_measurement(
+        source,
+        out,
+        run=run,
+        image=image,
+        spacing_mm=parse_spacing(spacing),
+        catheter_french=catheter_french,
+        catheter=catheter,
+        refine=refine,
+        pictures=pictures,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def track(
     model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
     source: Annotated[

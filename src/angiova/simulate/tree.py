@@ -51,6 +51,7 @@ class Tree:
         radius_N_mm: radius of the lumen.
         step_N_mm: length of centreline that a sample stands for.
         arrival_N_s: how long blood takes from the ostium to here.
+        artery_N: number of the artery, from 0; its samples run downstream, the first lies on its parent's centreline.
         segment_N: index into `segments`, or UNNAMED.
         stenosis_N: whether the sample lies in a narrowed stretch.
         segments: SYNTAX numbers that occur.
@@ -62,6 +63,7 @@ class Tree:
     radius_N_mm: Floats
     step_N_mm: Floats
     arrival_N_s: Floats
+    artery_N: npt.NDArray[np.int16]
     segment_N: npt.NDArray[np.int16]
     stenosis_N: npt.NDArray[np.bool_]
     segments: tuple[str, ...]
@@ -270,6 +272,7 @@ def _join(side: Side, arteries: Sequence[_Artery], stenoses: tuple[Stenosis, ...
         radius_N_mm=np.concatenate([artery.radius_N_mm for artery in arteries]),
         step_N_mm=np.concatenate([_sample_mm(artery.points_N3) for artery in arteries]),
         arrival_N_s=np.concatenate([artery.arrival_N_s for artery in arteries]).astype(np.float32),
+        artery_N=np.repeat(np.arange(len(arteries), dtype=np.int16), [len(a.points_N3) for a in arteries]),
         segment_N=np.array([index_of[str(name)] for name in names_N], dtype=np.int16),
         stenosis_N=np.concatenate([artery.stenosis_N for artery in arteries]),
         segments=segments,

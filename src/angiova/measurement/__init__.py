@@ -1,0 +1,1 @@
+"""`angiova measure`: masks on disk in, tables, pictures and curves of their vessels out."""
