@@ -63,6 +63,18 @@ def test_streamed_masks_are_exactly_those_of_the_whole_run(mode: Mode) -> None:
         assert np.array_equal(one.presence_N, other.presence_N)
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_a_model_in_half_precision_draws_nearly_the_same(mode: Mode) -> None:
+    model, processor = small_model()
+    half = Predictor(model.to(torch.bfloat16), processor, torch.device("cpu"))
+    spoken = ask(half, [images()[key] for key in KEYS], PROMPTS) if mode.order else None
+    found = list(draw(half, images(), PROMPTS, mode, KEYS, spoken))
+    for one, other in zip(found, drawn(images(), mode), strict=True):
+        assert one.logits_NHW.dtype == np.float32
+        assert np.corrcoef(one.logits_NHW.ravel(), other.logits_NHW.ravel())[0, 1] > 0.9
+        np.testing.assert_allclose(one.presence_N, other.presence_N, atol=0.05)
+
+
 def test_tracking_is_the_trackers_own_on_frames_held_together() -> None:
     spoken = ask(predictor(), [images()[key] for key in KEYS], PROMPTS)
     held = [prepare(predictor(), image_HW) for image_HW in images()]
