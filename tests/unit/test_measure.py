@@ -18,6 +18,7 @@ from angiova.data.pixels import write_png
 from angiova.data.predictions import write_predictions
 from angiova.data.records import FrameRecord, Origin, Prediction, Target, TargetKind
 from angiova.data.rle import BoolMask, Rle
+from angiova.data.tracked import TrackedObject, TrackedRun, write_masks
 from angiova.errors import ConfigError, DataError, ExitCode
 from angiova.measurement.curves import run_curves
 from angiova.measurement.measure import measure
@@ -138,6 +139,37 @@ def test_what_predict_wrote_is_measured(tmp_path: Path) -> None:
     assert frame.segments == {"2": mask}
     assert frame.image is None
     assert measure(tmp_path, tmp_path / "out") is ExitCode.DONE
+
+
+def test_what_track_wrote_is_measured(tmp_path: Path) -> None:
+    tree, catheter = bar(8.2, 20), bar(10, 80)
+    empty = np.zeros_like(tree)
+    objects = [
+        (TrackedObject(rle.encode(mask), 0.9, None), TrackedObject(rle.encode(catheter), 0.9, None))
+        for mask in (tree, empty)
+    ]
+    run = TrackedRun(
+        shape_px=(tree.shape[0], tree.shape[1]),
+        prompts=("segment the coronary artery tree", "segment the catheter"),
+        frames=objects,
+        times_s=None,
+        levels=(0.1, 0.0),
+        phases=(None, None),
+        names=("0", "1"),
+        spacing_mm=None,
+    )
+    folder = tmp_path / "IM_0007"
+    folder.mkdir()
+    write_masks(folder / "masks.json", run)
+    first, second = find_frames(folder)
+    assert (first.name, first.run, first.index) == ("00000", "IM_0007", 0)
+    assert np.array_equal(first.mask(), tree)
+    assert not second.mask().any()
+    assert first.catheter == rle.encode(catheter)
+    assert measure(folder, tmp_path / "out", catheter_french=6) is ExitCode.DONE
+    branches = rows_of(tmp_path / "out" / "branches.csv")
+    assert {row["frame"] for row in branches} == {"00000"}
+    assert float(branches[0]["calibre_mm"]) == pytest.approx(8.2 * 2 / 10, rel=0.05)  # 6 French are 2 mm
 
 
 def test_a_bad_mask_among_good_ones_is_named_and_the_others_are_done(tmp_path: Path) -> None:

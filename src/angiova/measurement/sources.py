@@ -1,4 +1,4 @@
-"""What can be measured: a mask, a folder of masks, a data set, kept predictions, what `angiova predict` wrote."""
+"""What can be measured: a mask, a folder of masks, a data set, kept predictions, what `predict` or `track` wrote."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from angiova.data.predictions import read_predictions
 from angiova.data.records import FrameRecord, TargetKind
 from angiova.data.rle import BoolMask, Rle
 from angiova.data.syntax import CATHETER_PHRASE, SEGMENT_NAMES, TREE_PHRASE, VESSELS_PHRASE
+from angiova.data.tracked import read_masks
 from angiova.errors import DataError
 from angiova.files import read_json
 
 PREDICTIONS_NAME: Final = "predictions.parquet"
 ANSWERS_NAME: Final = "answers.json"
+MASKS_NAME: Final = "masks.json"
 MAX_MASK_PIXELS: Final = 4096 * 4096
 NUMBER_OF: Final = {name: number for number, name in SEGMENT_NAMES.items()}
 
@@ -66,7 +68,7 @@ class Frame:
 
 
 def find_frames(source: Path) -> list[Frame]:
-    """Return the frames of a mask file, a folder of masks, a data set, predictions, or a folder of `angiova predict`.
+    """Return the frames of a mask file, a folder of masks, a data set, predictions, or what `predict` or `track` wrote.
 
     Raises:
         DataError: there is none with vessels to measure, or a file is damaged.
@@ -78,7 +80,7 @@ def find_frames(source: Path) -> list[Frame]:
         raise DataError(
             "no masks of vessels found",
             where=source,
-            remedy="give a mask, a folder of masks, a data set, a predictions file, or what `angiova predict` wrote",
+            remedy="give a mask, a folder of masks, a data set, a predictions file, or what predict or track wrote",
         )
     names = [frame.name for frame in found]
     if len(set(names)) < len(names):
@@ -115,6 +117,8 @@ def _read(source: Path) -> Iterable[Frame]:
         return _of_predictions(source / PREDICTIONS_NAME)
     if (source / ANSWERS_NAME).exists():
         return _of_answers(source / ANSWERS_NAME)
+    if (source / MASKS_NAME).exists():
+        return _of_tracked(source)
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     return [Frame(safe_name(path.stem), path, source.name, index) for index, path in enumerate(files)]
 
@@ -156,6 +160,17 @@ def _of_answers(path: Path) -> Iterable[Frame]:
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"not what `angiova predict` writes ({error!r})", where=path, remedy="predict again") from None
     return _of_phrases(masks, path.parent.name, images)
+
+
+def _of_tracked(folder: Path) -> Iterable[Frame]:
+    """Return the frames of one run that `angiova track` wrote."""
+    prompts, frames = read_masks(folder / MASKS_NAME)
+    phrases = [_phrase_in(prompt) for prompt in prompts]
+    masks = {
+        f"{index:05d}": {phrase: each.mask for phrase, each in zip(phrases, objects, strict=True)}
+        for index, objects in enumerate(frames)
+    }
+    return _of_phrases(masks, safe_name(folder.resolve().name), {})
 
 
 def _checked(counts: str, height: int, width: int) -> Rle:
