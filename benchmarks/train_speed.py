@@ -2,17 +2,20 @@
 
     python benchmarks/train_speed.py OUT [--preset internvl3-8b] [--variants ours,ours-24gb,reference] [--steps 14]
     python benchmarks/train_speed.py OUT --preset nano --variants ours --steps 4 --cpu
+    python benchmarks/train_speed.py OUT --devices 2 --variants ours,ours-zero2,ours-fsdp2,reference,reference-zero3
 
 The weights are random ones of the real shapes, made on the device and written to OUT/base once, so that opening them,
 too, is measured. The frames are simulated. Each variant is a recipe that a process of its own trains, with loading,
 augmentation and logging on; validation and saving too, where the variant says so. A line of JSON each, and a table at
-the end. Memory is what PyTorch allocated at most; `first step` lasts from the start of the process.
+the end. Memory is what PyTorch allocated at most, on the first device; `first step` lasts from the start of the
+process. GPU-seconds are those of all devices together. `zero2` and `zero3` need the package deepspeed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -36,7 +39,14 @@ from angiova.simulate import simulate
 
 NUM_RUNS, NUM_FRAMES = 8, 48
 LORA = {"language_model": "lora"}
+LEAVE_S = 60
 FRAMES = {"times": 1, "frames": 2, "batch": 2}
+REFERENCE: dict[str, Any] = {
+    "batch": {"micro": 1, "accumulation": 4},
+    "trainable": LORA | {"vocabulary": "whole", "refiner": False},
+    "engine": {"gradient_checkpointing": True},
+    "stop": True,
+}
 # What a variant sets beside the recipe below; `stop` ends it after its steps, without validating or saving.
 VARIANTS: dict[str, dict[str, Any]] = {
     "ours": {"batch": {"micro": 16}, "trainable": LORA, "validation": FRAMES},
@@ -58,12 +68,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "engine": {"gradient_checkpointing": True},
         "stop": True,
     },
-    "reference": {
+    # The two turns that fill the cache are not measured.
+    "ours-cached-compiled": {
+        "batch": {"micro": 16},
+        "trainable": LORA,
+        "data": {"views": 1, "examples": {"whole_only": 0}},
+        "engine": {"feature_cache": {"folder": "CACHE"}, "torch_compile": True},
+        "stop": True,
+    },
+    "ours-4bit": {
         "batch": {"micro": 1, "accumulation": 4},
-        "trainable": LORA | {"vocabulary": "whole", "refiner": False},
+        "trainable": LORA | {"load_in_4bit": True},
         "engine": {"gradient_checkpointing": True},
         "stop": True,
     },
+    "ours-zero2": {"batch": {"micro": 16}, "trainable": LORA, "engine": {"strategy": "zero2"}, "stop": True},
+    "ours-fsdp2": {"batch": {"micro": 16}, "trainable": LORA, "engine": {"strategy": "fsdp2"}, "stop": True},
+    "reference": REFERENCE,
+    # As the first user ran it.
+    "reference-zero3": REFERENCE | {"engine": {"strategy": "zero3", "gradient_checkpointing": True}},
 }
 
 
@@ -103,6 +126,7 @@ def main() -> None:
     parser.add_argument("--preset", default="internvl3-8b")
     parser.add_argument("--variants", default="ours,ours-24gb,reference")
     parser.add_argument("--steps", type=int, default=14)
+    parser.add_argument("--devices", type=int, default=1, help="that train together")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="for every variant")
     parser.add_argument("--size-px", type=int, default=512, help="side of the frames")
     parser.add_argument("--limit-s", type=float, default=200, help="a variant is ended after this time")
@@ -142,7 +166,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train one variant in a process of its own and return its row."""
     run = options.out / "runs" / f"{name}-{int(time.time())}"
     recipe = write_recipe(name, run, options)
-    command = [sys.executable, __file__, str(options.out), "--child", str(recipe), "--steps", str(options.steps)]
+    several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(options.devices)]
+    command = [sys.executable, *(several if options.devices > 1 else []), __file__, str(options.out)]
+    command += ["--child", str(recipe), "--steps", str(options.steps)]
     command += ["--profile"] * options.profile + [part for text in options.set for part in ("--set", text)]
     started = time.monotonic()
     with run.with_suffix(".log").open("w") as log:
@@ -150,9 +176,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         try:
             code = process.wait(options.limit_s)
         except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-    row = {"variant": name, "exit": code, "wall_s": round(time.monotonic() - started, 1)} | costs(run)
+            code = end(process)
+    wall_s = round(time.monotonic() - started, 1)
+    row = {"variant": name, "devices": options.devices, "exit": code, "wall_s": wall_s} | costs(run)
     say(**row)
     if code:
         print(run.with_suffix(".log").read_text()[-3000:], flush=True)
@@ -161,10 +187,20 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
+def end(process: subprocess.Popen[bytes]) -> int:
+    """End a process that takes too long; torchrun has half a minute to end those that it started."""
+    process.terminate()
+    try:
+        return process.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
 def write_recipe(name: str, run: Path, options: argparse.Namespace) -> Path:
     """Write the recipe of a variant, with as many passes over the frames as its steps need."""
     variant = json.loads(json.dumps(VARIANTS[name]).replace("CACHE", str(options.out / "cache")))
-    per_step = variant["batch"]["micro"] * variant["batch"].get("accumulation", 1)
+    per_step = variant["batch"]["micro"] * variant["batch"].get("accumulation", 1) * options.devices
     recipe = {
         "output": str(run),
         "model": {"checkpoint": str(options.out / "base")},
@@ -188,7 +224,10 @@ def run_child(options: argparse.Namespace) -> None:
     """Train as `angiova train` does, stopped or profiled from outside."""
     name = options.child.stem.rpartition("-")[0]
     if options.profile:
-        callback = Profile(options.steps - 2, options.child.with_suffix("") / "profile.txt")
+        rank = os.environ.get("RANK", "0")
+        callback = Profile(
+            options.steps - 2, options.child.with_suffix("") / f"profile{rank if rank != '0' else ''}.txt"
+        )
         trainer.DEFAULT_CALLBACKS.append(callback)
     elif VARIANTS[name].get("stop"):
         trainer.DEFAULT_CALLBACKS.append(StopAfter(options.steps))
@@ -215,11 +254,28 @@ def costs(run: Path) -> dict[str, Any]:
         "peak_gib": [round(device.peak_allocated_bytes / 2**30, 2) for device in devices],
         "reserved_gib": [round(device.peak_reserved_bytes / 2**30, 2) for device in devices],
         "device": devices[0].name if devices else "cpu",
+        "tflop_per_sample": _tera(resources.throughput.flops_per_sample),
+        "flop_utilisation": resources.throughput.flop_utilisation,
+        "counters": resources.counters,
     }
 
 
+def _tera(flops: float | None) -> float | None:
+    return None if flops is None else round(flops / 1e12, 2)
+
+
 def print_table(rows: list[dict[str, Any]]) -> None:
-    names = ("variant", "gpu_s_per_sample", "peak_gib", "reserved_gib", "data_wait_share", "first_step_s", "wall_s")
+    names = (
+        "variant",
+        "devices",
+        "gpu_s_per_sample",
+        "flop_utilisation",
+        "peak_gib",
+        "reserved_gib",
+        "data_wait_share",
+        "first_step_s",
+        "wall_s",
+    )
     print("| " + " | ".join(names) + " |\n|" + " --- |" * len(names))
     for row in rows:
         print("| " + " | ".join(str(row.get(name, "-")) for name in names) + " |")

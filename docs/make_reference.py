@@ -32,7 +32,7 @@ EXIT_CODES = {
     ExitCode.DONE: "done",
     ExitCode.FAILED: "failed, or stopped; one line on stderr says why and what to do",
     ExitCode.USAGE: "wrong command line or recipe",
-    ExitCode.SOME_CASES_FAILED: "done, but some images could not be used, or `audit` has findings; they are listed",
+    ExitCode.SOME_CASES_FAILED: "done, but some images or runs failed, or `audit` has findings; they are listed",
 }
 
 

@@ -12,11 +12,13 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `import angiova` and `angiova --help` stay free of torch.
 _PUBLIC = {
+    "LiveTracker": "angiova.inference.live",
     "compare": "angiova.evaluation.comparing",
     "evaluate": "angiova.evaluation.evaluate",
     "load": "angiova.inference.predictor",
     "segment": "angiova.inference.predictor",
     "simulate": "angiova.simulate",
+    "track_runs": "angiova.inference.track",
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -208,6 +208,7 @@ def plan(
     device_gib: Annotated[
         float | None, typer.Option(min=1, help="Memory of a device; choose a layout of the steps that fits it.")
     ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that share what engine.strategy shares out.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a recipe would train and what that weighs; no weights are loaded."""
@@ -221,7 +222,7 @@ def plan(
     if device_gib is not None:
         from angiova.training.memory import GIB, choose_layout
 
-        fit = choose_layout(settings, int(device_gib * GIB))
+        fit = choose_layout(settings, int(device_gib * GIB), devices)
     print_plan(plan_parts(settings), as_json=json, fit=fit)
 
 
@@ -456,6 +457,71 @@ def measure(
         pictures=pictures,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def track(
+    model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A DICOM or video file, a folder of frames, a data set, or a folder of several runs."
+        ),
+    ],
+    out: Out,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help='What to track, e.g. --prompt "segment the proximal LAD"; may be repeated, one object each.'),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="track, frame, smooth, reference or sa2va-i.")] = "track",
+    key_frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames that the language model sees, at most; default: as the model is configured."),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="What to write beside masks.json: png,mp4,gif,csv,dicom-seg; default: all but gif, and dicom-seg "
+            "where the source is DICOM.",
+            show_default=False,
+        ),
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Only the run of this name; may be repeated. Default: all.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability above which a pixel is vessel.")] = 0.5,
+    decode_memory: Annotated[
+        int, typer.Option(min=256, help="DICOM and video: memory that opening one file may use, in MiB.")
+    ] = 1024,
+    decode_seconds: Annotated[
+        float, typer.Option(min=1, help="DICOM and video: seconds that one pass over one file may take.")
+    ] = 120.0,
+    base: Base = None,
+) -> None:
+    """Follow objects through cine runs: masks of every frame, overlays, tables and DICOM-SEG.
+
+    Finished runs in OUT are skipped, so that the same command goes on where it was stopped.
+    """
+    from angiova.data.decoding.limits import DecodeLimits
+    from angiova.inference.track import track_runs
+
+    raise typer.Exit(
+        track_runs(
+            model,
+            source,
+            out,
+            prompts=prompt or [],
+            mode=mode,
+            key_frames=key_frames,
+            outputs=outputs,
+            only=run or [],
+            device=device,
+            threshold=threshold,
+            base=base,
+            limits=DecodeLimits(memory_mib=decode_memory, seconds=decode_seconds),
+        )
+    )
 
 
 def main() -> None:

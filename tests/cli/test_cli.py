@@ -75,6 +75,7 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
         (("split", "nothing"), 1),
         (("import", "nothing", "out"), 1),
         (("train", "nothing.yaml"), 2),
+        (("track", "nothing", "nothing", "out"), 1),
     ],
 )
 def test_failure_is_one_line_that_names_the_file(arguments: tuple[str, ...], exit_code: int, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_failure_is_one_line_that_names_the_file(arguments: tuple[str, ...], exi
 def test_public_names_are_listed_and_unknown_ones_refused() -> None:
     import angiova as package
 
-    assert {"load", "segment", "evaluate", "simulate", "__version__"} <= set(dir(package))
+    assert {"load", "segment", "track_runs", "LiveTracker", "evaluate", "simulate", "__version__"} <= set(dir(package))
     with pytest.raises(AttributeError, match="no attribute 'sgement'"):
         _ = package.sgement
 

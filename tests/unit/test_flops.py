@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from angiova.run_record import Throughput, read_run
-from angiova.training.flops import FlopsCount, peak_flops, peak_of, with_flops
+from angiova.training.flops import (
+    FlopsCount,
+    attention_backward_flops,
+    attention_flops,
+    peak_flops,
+    peak_of,
+    with_flops,
+)
 from angiova.training.trainer import train
 from models import quick_recipe, write_start
 
@@ -33,6 +40,13 @@ def test_more_samples_take_as_much_each() -> None:
             layer(torch.ones(num_samples, 5))
         counts.append(count.per_sample)
     assert counts == [2 * 5 * 7] * 2
+
+
+def test_attention_with_fewer_heads_of_keys_is_counted() -> None:
+    query, key, value = (2, 8, 5, 16), (2, 2, 7, 16), (2, 2, 7, 16)
+    scores = used = 2 * (2 * 8) * 5 * 7 * 16  # of 16 heads 5 x 7 numbers, each of 16 multiplications and additions
+    assert attention_flops(query, key, value) == scores + used
+    assert attention_backward_flops(query, query, key, value) == (scores + used) * 5 // 2
 
 
 def test_utilisation_is_the_share_of_the_peak() -> None:

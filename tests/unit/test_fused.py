@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from angiova.model.adapters import adapter_tensors, merge_adapter, select_trainable
@@ -130,3 +131,20 @@ def test_encoders_that_are_trained_keep_autocast_and_their_gradients() -> None:
     run_frozen_encoders_plainly(model)
     model._visual_tokens(torch.randn(1, 3, 64, 64), [1])[0].sum().backward()
     assert all(p.grad is not None for p in model.vlm.model.vision_tower.encoder.parameters())
+
+
+# torch's own tracing of an autograd function warns of what it does itself (2.13)
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiled_layers_share_one_graph() -> None:
+    model = language_model()
+    assert fuse_layers(model) == LAYERS * FORMS_A_LAYER + 1
+    states = torch.randn(2, 9, 256)
+    expected, _ = outcome(model, states)
+    torch._dynamo.reset()
+    counters.clear()
+    for layer in model.vlm.model.language_model.layers:
+        layer.compile(backend="aot_eager")
+    found, _ = outcome(model, states)
+    assert counters["stats"]["unique_graphs"] == 1  # of four layers
+    assert not counters["graph_break"]
+    torch.testing.assert_close(found, expected)

@@ -24,6 +24,7 @@ from angiova.errors import ExitCode
 from angiova.model.adapters import select_trainable
 from angiova.model.trainable import TrainableSettings
 from angiova.run_record import read_run
+from angiova.training import processes
 from angiova.training.config import ModelSettings
 from angiova.training.processes import start_processes
 from angiova.training.watchdog import Note, Phase, stall_of
@@ -256,3 +257,16 @@ def test_a_batch_without_masks_gives_every_weight_a_gradient_of_zero() -> None:
 def test_only_training_by_gradient_takes_several_devices(method: str, expected: bool) -> None:
     assert ModelSettings.model_validate({"baseline": {"method": method}}).trains_by_gradient is expected
     assert ModelSettings.model_validate({"preset": "nano"}).trains_by_gradient
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "expected"), [("cuda", "1", "cuda:1"), ("cuda:0", "1", "cuda:1"), ("cpu", "1", "cpu")]
+)
+def test_each_process_has_a_gpu_of_its_own(
+    name: str, rank: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    assert processes.own_device(torch.device(name)) == torch.device(expected)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert processes.own_device(torch.device(name)) == torch.device(name)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Prediction, Split
-from angiova.data.training_frames import describe_frames, read_training_frames
+from angiova.data.training_frames import describe_frames
 from angiova.errors import ConfigError, DataError, ModelError
 from angiova.evaluation.evaluate import evaluate
 from angiova.evaluation.leakage import describe, find_leakage
@@ -19,6 +19,7 @@ from angiova.evaluation.store import write_evaluation
 from angiova.inference.answers import Answerer
 from angiova.inference.predictor import load
 from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, run_of, write_run
+from angiova.training_history import history_of
 
 
 def evaluate_model(
@@ -86,13 +87,10 @@ def _leakage(model: Path, manifest: Manifest, split: Split, records: list[FrameR
     The train split of the very data set trained on is left out: it is asked for by name, and a finding says what it is.
     """
     run = run_of(model)
-    data = None if run is None else read_run(run).data
-    if run is None or data is None or data.training_frames_sha256 is None:
+    if run is not None and split is Split.TRAIN and read_run(run).data.manifest_sha256 == manifest.sha256():
         return None
-    if split is Split.TRAIN and data.manifest_sha256 == manifest.sha256():
-        return None
-    trained = read_training_frames(run, data.training_frames_sha256)
-    return find_leakage(trained, describe_frames(manifest, records))
+    trained = history_of(model)
+    return None if trained is None else find_leakage(trained, describe_frames(manifest, records))
 
 
 def _with_progress(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from angiova.baselines.opening import open_baseline
@@ -28,8 +30,10 @@ from angiova.inference.baseline import BaselinePredictor
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.opening import checkpoint_folder, open_model
 from angiova.model.outputs import Sa2VAGeneration
-from angiova.model.processing import Sa2VAProcessor
+from angiova.model.processing import Batch, Sa2VAProcessor
 
+Logits = npt.NDArray[np.float32]
+BoolMasks = npt.NDArray[np.bool_]
 PRESENCE_THRESHOLD = 0.5
 
 
@@ -44,6 +48,7 @@ class Predictor:
 
     Attributes:
         phrases: None: it can be asked for anything.
+        cut: logit above which a pixel is foreground.
     """
 
     phrases: tuple[str, ...] | None
@@ -56,7 +61,7 @@ class Predictor:
         # Inputs are float32; autocast lets them meet weights that are stored in half of that, all or some of them.
         self._bf16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
         self.phrases = None
-        self._cut = math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else math.copysign(1e9, threshold - 0.5)
+        self.cut = math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else math.copysign(1e9, threshold - 0.5)
 
     def answer(
         self,
@@ -73,16 +78,42 @@ class Predictor:
             image_of_question: which image each question is about.
             max_new_tokens: longest answer.
         """
-        batch = self.processor.prompts(images, questions, image_of_question)
-        batch = {key: _to(value, self.device) for key, value in batch.items()}
+        return self._answers(self.generate(images, questions, image_of_question, max_new_tokens))
+
+    def generate(
+        self,
+        images: Sequence[GreyImage],
+        questions: Sequence[str],
+        image_of_question: Sequence[int],
+        max_new_tokens: int = 48,
+    ) -> Sa2VAGeneration:
+        """Return what the model says and draws before a threshold makes masks of it; see `answer`."""
+        batch = self.to_device(self.processor.prompts(images, questions, image_of_question))
+        with self.computing():
+            generation: Sa2VAGeneration = self.model.generate(**batch, **self.words_end, max_new_tokens=max_new_tokens)
+        return generation
+
+    @property
+    def words_end(self) -> dict[str, int]:
+        """Which tokens end an answer and fill up behind it, as `Sa2VAModel.speak` takes them."""
+        return {"eos_token_id": self.processor.eos_token_id, "pad_token_id": self.processor.pad_token_id}
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute without gradients, and in the type that the weights are stored in."""
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            generation = self.model.generate(
-                **batch,
-                eos_token_id=self.processor.eos_token_id,
-                pad_token_id=self.processor.pad_token_id,
-                max_new_tokens=max_new_tokens,
-            )
-        return self._answers(generation)
+            yield
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Return a batch with its tensors on the model's device."""
+        return {key: _to(value, self.device) for key, value in batch.items()}
+
+    def masks_of(self, logits_NHW: Logits, presence_N: Logits) -> BoolMasks:
+        """Return masks (N, H, W) of logits; empty where the model gates by presence (N,) and says absent."""
+        masks_NHW = logits_NHW > self.cut
+        if self.model.config.presence_gate:
+            masks_NHW &= (presence_N >= PRESENCE_THRESHOLD)[:, None, None]
+        return masks_NHW
 
     def predict(self, manifest: Manifest, records: Iterable[FrameRecord], batch: int) -> Iterator[Prediction]:
         """Ask about every labelled phrase of each frame and yield one prediction a phrase."""
@@ -101,7 +132,7 @@ class Predictor:
             presence = generation.masks.presence_N.float().sigmoid().tolist()
             for logits_HW, probability in zip(generation.masks.logits_of(), presence, strict=True):
                 is_there = probability >= PRESENCE_THRESHOLD or not self.model.config.presence_gate
-                mask_HW = (logits_HW > self._cut).cpu().numpy()
+                mask_HW = (logits_HW > self.cut).cpu().numpy()
                 levels = (
                     levels_of(logits_HW.float().sigmoid().cpu().numpy())
                     if self.keep_probabilities and is_there

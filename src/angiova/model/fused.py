@@ -27,12 +27,15 @@ ADAPTER: Final = "default"
 
 
 def fuse_layers(model: Sa2VAModel) -> int:
-    """Give the language model's LoRA layers, feed-forward parts and norms their faster forms; return how many."""
+    """Give the language model's LoRA layers, feed-forward parts and norms their faster forms; return how many.
+
+    They change their class, not their method, so that torch.compile finds the same code in every layer.
+    """
     fused = 0
     for module in model.vlm.model.language_model.modules():
-        forward = _fused_form(module)
-        if forward is not None:
-            module.forward = forward
+        faster = _faster_class(module)
+        if faster is not None:
+            module.__class__ = faster
             fused += 1
     return fused
 
@@ -64,14 +67,12 @@ def has_lora(model: Sa2VAModel) -> bool:
     return any(isinstance(module, LoraLayer) for module in model.vlm.model.language_model.modules())
 
 
-def _fused_form(module: nn.Module) -> Callable[..., Tensor] | None:
-    if isinstance(module, Qwen2RMSNorm):
-        return partial(_normalise, module, module.forward)
-    if isinstance(module, Qwen2MLP) and module.config.hidden_act == "silu" and _is_plain(module.down_proj):
-        return partial(_feed_forward, module)
-    if _is_plain(module):
-        return partial(_linear, module)
-    return None
+def _faster_class(module: Any) -> type[nn.Module] | None:  # noqa: ANN401
+    if type(module) is Qwen2RMSNorm:
+        return FusedNorm
+    if type(module) is Qwen2MLP and module.config.hidden_act == "silu" and _is_plain(module.down_proj):
+        return FusedFeedForward
+    return FusedLinear if _is_plain(module) else None
 
 
 def _is_plain(module: nn.Module) -> bool:
@@ -82,23 +83,36 @@ def _is_plain(module: nn.Module) -> bool:
     return list(names) == [ADAPTER] and not names[ADAPTER] and not module.lora_variant
 
 
-def _normalise(norm: Qwen2RMSNorm, plain: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
-    if states.dtype != norm.weight.dtype:
-        return plain(states)
-    return F.rms_norm(states, norm.weight.shape, norm.weight, norm.variance_epsilon)
+class FusedNorm(Qwen2RMSNorm):  # type: ignore[misc]
+    """A norm in one pass where its input has the type of its weights."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return the normalised states, of the same shape."""
+        if states.dtype != self.weight.dtype:
+            plain: Tensor = super().forward(states)
+            return plain
+        return F.rms_norm(states, self.weight.shape, self.weight, self.variance_epsilon)
 
 
-def _linear(layer: Any, x: Tensor) -> Tensor:  # noqa: ANN401
-    y: Tensor = _apply(x, None, *_operands(layer))
-    return y
+class FusedLinear(LoraLinear):  # type: ignore[misc]
+    """A LoRA layer that adds its update in the matrix product itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return W x + bias + the update of x."""
+        y: Tensor = _apply(x, None, *_operands(self))
+        return y
 
 
-def _feed_forward(mlp: Qwen2MLP, x: Tensor) -> Tensor:
-    if not isinstance(mlp.down_proj, LoraLinear):  # merged since
-        merged: Tensor = Qwen2MLP.forward(mlp, x)
-        return merged
-    y: Tensor = _apply(mlp.gate_proj(x), mlp.up_proj(x), *_operands(mlp.down_proj))
-    return y
+class FusedFeedForward(Qwen2MLP):  # type: ignore[misc]
+    """SwiGLU with LoRA that keeps its two factors and computes their product again."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return down(silu(gate(x)) * up(x))."""
+        if not isinstance(self.down_proj, LoraLinear):  # merged since
+            merged: Tensor = super().forward(x)
+            return merged
+        y: Tensor = _apply(self.gate_proj(x), self.up_proj(x), *_operands(self.down_proj))
+        return y
 
 
 def _operands(layer: Any) -> tuple[Tensor, Tensor | None, Tensor, Tensor, float, float]:  # noqa: ANN401

@@ -10,6 +10,7 @@ from angiova.errors import ConfigError, ModelError
 from angiova.model.adapters import merge_adapter
 from angiova.model.convert.writer import SHARD_BYTES, new_folder
 from angiova.model.opening import checkpoint_folder, is_adapter, open_model
+from angiova.training_history import keep_history
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -37,3 +38,4 @@ def merge(source: Path, out: Path, base: Path | None = None, dtype: str = "bfloa
         merge_adapter(model)
         model.to(DTYPES[dtype]).save_pretrained(partial, max_shard_size=SHARD_BYTES)
         processor.tokenizer.save_pretrained(partial)
+        keep_history(folder, partial)

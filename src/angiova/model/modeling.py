@@ -21,7 +21,7 @@ from angiova.model.clips import ClipBatch, touch_weights, track_clips
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.initialisation import initialise
 from angiova.model.losses import IGNORED_LABEL
-from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput
+from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput, SpokenAnswers
 from angiova.model.refiner import FrameDetail, Refiner
 from angiova.model.segmenter import DecodedMasks, decode_objects, encode_frames
 
@@ -211,7 +211,45 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         pad_token_id: int,
         max_new_tokens: int = 64,
     ) -> Sa2VAGeneration:
-        """Answer B prompts in words and masks (greedy); prompts are padded on the left. See `forward` for shapes.
+        """Answer B prompts in words and masks; see `speak` for the words and `forward` for shapes."""
+        spoken = self.speak(
+            input_ids,
+            attention_mask,
+            tiles,
+            tile_counts,
+            frame_of_sequence,
+            eos_token_id=eos_token_id,
+            pad_token_id=pad_token_id,
+            max_new_tokens=max_new_tokens,
+        )
+        masks = None
+        if len(spoken.states_NH):
+            counts_B = torch.tensor(spoken.num_masks_B, device=frame_of_sequence.device)
+            frame_of_object_N = frame_of_sequence.repeat_interleave(counts_B)
+            frames = self.encode_frames(segmenter_pixels, images)
+            masks = MaskOutput.joined(
+                self.decode_masks(frames, states, frame_of)
+                for states, frame_of in zip(
+                    torch.split(spoken.states_NH, OBJECTS_AT_ONCE),
+                    torch.split(frame_of_object_N, OBJECTS_AT_ONCE),
+                    strict=True,
+                )
+            )
+        return Sa2VAGeneration(spoken.answer_ids, masks, spoken.num_masks_B)
+
+    @torch.no_grad()
+    def speak(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        tiles: Tensor,
+        tile_counts: Sequence[int],
+        frame_of_sequence: Tensor,
+        eos_token_id: int,
+        pad_token_id: int,
+        max_new_tokens: int = 64,
+    ) -> SpokenAnswers:
+        """Answer B prompts in words (greedy); prompts are padded on the left. See `forward` for shapes.
 
         The `[SEG]` states come from one more pass over prompt and answer, the very pass of training, so that a mask
         does not depend on how its words were made, and a final `[SEG]` is not lost.
@@ -230,22 +268,11 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         ids_BL = torch.cat([input_ids, answers_BK], dim=1)
         mask_BL = torch.cat([attention_mask, answer_mask_BK.to(attention_mask.dtype)], dim=1)
         is_seg_BL = self._is_seg(ids_BL, mask_BL)
-        masks = None
+        states_NH = prompt_BLH[:0, 0]
         if is_seg_BL.any():
-            states_BLH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)
-            frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]
-            frames = self.encode_frames(segmenter_pixels, images)
-            states_NH = states_BLH[is_seg_BL]
-            masks = MaskOutput.joined(
-                self.decode_masks(frames, states, frame_of)
-                for states, frame_of in zip(
-                    torch.split(states_NH, OBJECTS_AT_ONCE),
-                    torch.split(frame_of_object_N, OBJECTS_AT_ONCE),
-                    strict=True,
-                )
-            )
+            states_NH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)[is_seg_BL]
         kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]
-        return Sa2VAGeneration(kept, masks, is_seg_BL.sum(dim=1).tolist())
+        return SpokenAnswers(kept, states_NH, is_seg_BL.sum(dim=1).tolist())
 
     def seg_states(
         self,

@@ -86,7 +86,7 @@ class EncodedFrames:
         return EncodedFrames(self.features.select(chosen_1), self.detail[index : index + 1], [self.sizes[index]])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as `FrameDetail`
 class Sa2VAOutput:
     """Result of a forward pass.
 
@@ -97,6 +97,21 @@ class Sa2VAOutput:
 
     losses: dict[str, Tensor]
     masks: MaskOutput | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenAnswers:
+    """Answers to B prompts in words, with what the masks are drawn from.
+
+    Attributes:
+        answer_ids: the generated tokens of each prompt, without padding.
+        states_NH: last hidden states of all `[SEG]` tokens, prompt by prompt.
+        num_masks_B: how many `[SEG]` tokens each answer has.
+    """
+
+    answer_ids: list[list[int]]
+    states_NH: Tensor
+    num_masks_B: list[int]
 
 
 @dataclass(frozen=True, slots=True)

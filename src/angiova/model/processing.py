@@ -119,13 +119,20 @@ class Sa2VAProcessor:
         return batch
 
     def run_prompt(self, key_images: Sequence[Pixels], question: str) -> Batch:
-        """Make the inputs of one question about a whole run, of which the language model sees the key frames.
+        """Make the inputs of one question about a whole run; see `run_prompts`."""
+        return self.run_prompts(key_images, [question])
 
-        The result suits `Sa2VAModel.seg_states`: the key frames count as the tiles of one image, one tile each.
+    def run_prompts(self, key_images: Sequence[Pixels], questions: Sequence[str]) -> Batch:
+        """Make the inputs of questions about a whole run, of which the language model sees the key frames.
+
+        The result suits `Sa2VAModel.seg_states`: the key frames count as the tiles of one image, one tile each. They
+        are encoded once for all questions.
         """
-        batch = self._questions([self.image_block(1) * len(key_images) + question.strip()])
+        block = self.image_block(1) * len(key_images)
+        batch = self._questions([block + question.strip() for question in questions])
         tiles = torch.cat([self.tiles(image, max_tiles=1) for image in key_images])
-        return batch | {"tiles": tiles, "tile_counts": [len(key_images)], "frame_of_sequence": torch.tensor([0])}
+        about = torch.zeros(len(questions), dtype=torch.long)
+        return batch | {"tiles": tiles, "tile_counts": [len(key_images)], "frame_of_sequence": about}
 
     def tiles(self, image: Pixels, max_tiles: int | None = None) -> Tensor:
         """Return the tiles of an image for the vision-language model, shape (T, 3, t, t); at most the configured."""

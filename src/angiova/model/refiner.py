@@ -23,7 +23,7 @@ EVIDENCE_WIDTH = 32
 LOG_AREA_CENTRE, LOG_AREA_SCALE, SMALLEST_AREA = -4.0, 0.5, 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: ZeRO-3 looks for tensors in the __dict__ of what a module returns
 class FrameDetail:
     """What the detail encoder says of frames of one size.
 

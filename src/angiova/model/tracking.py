@@ -114,7 +114,7 @@ def track(
         for index in range(len(frames)):
             yield step(_decode_alone, model, frames[index], index, prompts_NP)
         return
-    follower = _Follower(model, model.segmenter if tracker is None else tracker, order)
+    follower = Follower(model, model.segmenter if tracker is None else tracker, order)
     check_memory(follower.sam)
     held: dict[int, FrameMasks] = {}
     bank = MemoryBank.empty(follower.sam, len(frames))
@@ -131,14 +131,21 @@ def track(
 
 
 @dataclass(frozen=True, slots=True)
-class _Follower:
-    """What stays the same from frame to frame of a run."""
+class Follower:
+    """What stays the same from frame to frame of a run; what is remembered lies with the caller.
+
+    Attributes:
+        model: the model.
+        sam: the segmenter that tracks.
+        order: `REFERENCE` or `KEY_FRAMES`.
+    """
 
     model: Sa2VAModel
     sam: Sam2VideoModel
     order: TrackOrder
 
     def decode_key_frame(self, frame: OneFrame, index: int, prompts_NP: Tensor) -> tuple[FrameMasks, Memory]:
+        """Return the masks of N objects in a key frame, drawn from the prompts (N, P), and the memory of it."""
         encoded = _encode(self.model, self.model.segmenter, frame)
         masks, features = _decode_with_prompts(self.model, encoded, index, prompts_NP)
         if self.sam is not self.model.segmenter:
@@ -150,6 +157,7 @@ class _Follower:
         return replace(masks, memory=memory), memory
 
     def track_frame(self, frame: OneFrame, index: int, bank: MemoryBank, num_objects: int) -> tuple[FrameMasks, Memory]:
+        """Return the masks of N objects in another frame, drawn from what the bank remembers, and the memory of it."""
         encoded = _encode(self.model, self.sam, frame)
         features = _of_each_object(encoded, num_objects)
         embeddings_NCHW = recall(self.sam, features, bank, index, ahead=self.order is TrackOrder.KEY_FRAMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -15,6 +15,8 @@ from angiova.errors import ConfigError
 from angiova.model.fused import fuse_layers, has_lora, run_frozen_encoders_plainly
 from angiova.model.modeling import Sa2VAModel
 from angiova.training.engine_settings import EngineSettings
+
+MOST_GRAPHS: Final = 64
 
 
 def prepare_engine(model: Sa2VAModel, settings: EngineSettings) -> None:
@@ -32,10 +34,21 @@ def prepare_engine(model: Sa2VAModel, settings: EngineSettings) -> None:
     if settings.gradient_checkpointing:
         _checkpoint_layers(model)
     if settings.torch_compile:
-        for layer in model.vlm.model.language_model.layers:
+        _compile_layers(model)
+
+
+def _compile_layers(model: Sa2VAModel) -> None:
+    """Compile the layers of the language model and of both encoders; equal ones share one graph."""
+    # Blocks of SAM2's encoder differ in width, window and pooling, more often than torch compiles one function anew.
+    torch._dynamo.config.recompile_limit = MOST_GRAPHS
+    vlm = model.vlm.model
+    for layers in (
+        vlm.language_model.layers,
+        vlm.vision_tower.encoder.layer,
+        model.segmenter.vision_encoder.backbone.blocks,
+    ):
+        for layer in layers:
             layer.compile()
-        for block in model.segmenter.vision_encoder.backbone.blocks:
-            block.compile()
 
 
 def prefer_flash_attention() -> None:

@@ -22,6 +22,11 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    strategy: Literal["ddp", "zero2", "zero3", "fsdp2"] = Field(
+        "ddp",
+        description="What each of several devices holds: all (ddp), a share of gradients and optimizer (zero2), or a "
+        "share of everything (zero3, fsdp2). zero2 and zero3 need the package deepspeed, fsdp2 needs GPUs.",
+    )
     gradient_checkpointing: bool = Field(
         False, description="Compute each layer's activations again in the backward pass: a third slower, far smaller."
     )

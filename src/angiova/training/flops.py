@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from angiova.run_record import Throughput
+
+Shape = Sequence[int]
 
 TERA: Final = 1e12
 # Dense bfloat16 with float32 sums, in TFLOP/s, as the vendor's data sheets give it; the first name that fits counts.
@@ -44,9 +46,36 @@ class FlopsCount:
     @contextmanager
     def counted(self, num_samples: int) -> Iterator[None]:
         """Count what is computed inside, for so many samples."""
-        with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False, custom_mapping=_attention_formulas())
+        with torch.compiler.set_stance("force_eager"), counter:
             yield
         self.per_sample = counter.get_total_flops() / max(num_samples, 1)
+
+
+def attention_flops(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
+    """Return the operations of two products, scores and their use, from shapes (B, heads, length, width).
+
+    torch's own formula refuses fewer heads of keys than of queries (grouped-query attention).
+    """
+    batch, heads, rows, width = query
+    return 2 * batch * heads * rows * key[-2] * (width + value[-1])
+
+
+def attention_backward_flops(_: object, query: Shape, key: Shape, value: Shape, *__: object, **___: object) -> int:
+    """Return the operations of the gradients: five products for two, one of them the scores computed again."""
+    return attention_flops(query, key, value) * 5 // 2
+
+
+def _attention_formulas() -> dict[Any, Callable[..., int]]:
+    """Return a formula for each of PyTorch's fused attention kernels that this version has."""
+    formulas: dict[Any, Callable[..., int]] = {}
+    for kernel in ("flash", "efficient", "cudnn"):
+        name = f"_scaled_dot_product_{kernel}_attention"
+        for suffix, formula in (("", attention_flops), ("_backward", attention_backward_flops)):
+            operation = getattr(torch.ops.aten, name + suffix, None)
+            if operation is not None:
+                formulas[operation] = formula
+    return formulas
 
 
 def peak_flops(device: torch.device, bf16: bool) -> float | None:

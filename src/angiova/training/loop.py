@@ -280,15 +280,15 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
             if self._adapter is None:
                 super()._save(output_dir, state_dict)
             else:
-                self._save_adapter(folder, self._adapter)
+                self._save_adapter(folder, self._adapter, state_dict)
         if self._average is not None:
             self._average.save(folder)
 
-    def _save_adapter(self, folder: Path, adapter: AdapterSaving) -> None:
+    def _save_adapter(self, folder: Path, adapter: AdapterSaving, trained: dict[str, Tensor] | None) -> None:
         """Write the adapter alone, with itself at full precision where it is stored in less."""
         folder.mkdir(parents=True, exist_ok=True)
         self.processing_class.save_pretrained(folder)
-        trained = adapter_tensors(self.model)
+        trained = trained or adapter_tensors(self.model)
         trained = copied(trained) if self._writer.in_background else trained
         self._writer.do(folder, lambda: _write_adapter(folder, trained, adapter))
 

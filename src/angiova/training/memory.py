@@ -16,7 +16,9 @@ from angiova.model.modeling import Sa2VAModel
 from angiova.training.config import Recipe
 from angiova.training.kept import language_bytes, logits_bytes, mask_bytes
 from angiova.training.learner import trainable_settings, uses_bf16
-from angiova.training.plan import BYTES_BF16, PartPlan, empty_model, plan_parts
+from angiova.training.plan import BYTES_BF16, empty_model, plan_parts
+from angiova.training.shares import state_on_one
+from angiova.training.strategies import SHARDS_WEIGHTS
 
 GIB: Final = 2**30
 # A question and its answer: all of their tokens, and those of the answer.
@@ -61,16 +63,16 @@ class Fit:
     reason: str
 
 
-def predict(recipe: Recipe) -> Layout:
-    """Return the memory of the recipe as it is written.
+def predict(recipe: Recipe, devices: int = 1) -> Layout:
+    """Return the memory of the recipe as it is written, on each of `devices`.
 
     Raises:
         ConfigError: it trains a baseline, whose memory is not predicted.
     """
-    return _Predictor(recipe).layout(recipe.batch.micro, recipe.engine.gradient_checkpointing)
+    return _Predictor(recipe, devices).layout(recipe.batch.micro, recipe.engine.gradient_checkpointing)
 
 
-def choose_layout(recipe: Recipe, device_bytes: int) -> Fit:
+def choose_layout(recipe: Recipe, device_bytes: int, devices: int = 1) -> Fit:
     """Return the fastest layout that fits: the largest micro-batch without checkpointing, else the largest with it.
 
     The examples of an optimizer step stay as many as the recipe says. Below a quarter of the recipe's micro-batch,
@@ -79,23 +81,24 @@ def choose_layout(recipe: Recipe, device_bytes: int) -> Fit:
     Raises:
         ConfigError: not even one example fits, or the recipe trains a baseline.
     """
-    predictor, usable = _Predictor(recipe), int((device_bytes - CONTEXT_BYTES) * USABLE)
+    predictor, usable = _Predictor(recipe, devices), int((device_bytes - CONTEXT_BYTES) * USABLE)
     least = max(recipe.batch.micro // 4, 1)
     plain = next((found for found in predictor.layouts(False) if found.total_bytes <= usable), None)
     if plain is not None and plain.micro >= least:
-        return Fit(plain, device_bytes, _reason(recipe, plain))
+        return Fit(plain, device_bytes, _reason(recipe, plain, devices))
     again = next((found for found in predictor.layouts(True) if found.total_bytes <= usable), plain)
     if again is None:
         needed = predictor.layout(1, checkpointing=True).total_bytes
         raise ConfigError(
             f"one example takes {needed / GIB:.1f} GiB, of {device_bytes / GIB:.1f} GiB {usable / GIB:.1f} can be used",
             where="batch.micro",
-            remedy="train less (trainable: vocabulary new_rows, a smaller lora.rank), or take a larger device",
+            remedy="train less (trainable: vocabulary new_rows, a smaller lora.rank), take a larger device, or several "
+            "with engine.strategy: zero3",
         )
-    return Fit(again, device_bytes, _reason(recipe, again))
+    return Fit(again, device_bytes, _reason(recipe, again, devices))
 
 
-def _reason(recipe: Recipe, layout: Layout) -> str:
+def _reason(recipe: Recipe, layout: Layout, devices: int) -> str:
     parts = []
     if layout.micro == recipe.batch.micro:
         parts.append("the recipe's micro-batch fits")
@@ -103,14 +106,22 @@ def _reason(recipe: Recipe, layout: Layout) -> str:
         parts.append(f"{recipe.batch.micro} examples at once do not fit, {layout.micro} do")
     if layout.gradient_checkpointing and not recipe.engine.gradient_checkpointing:
         parts.append("activations are computed again, since too few examples fit with them kept")
-    parts.append("every device holds the whole model")
+    parts.append(_held(recipe.engine.strategy, devices))
     return "; ".join(parts)
+
+
+def _held(strategy: str, devices: int) -> str:
+    """Return what every device holds, in words."""
+    if strategy == "ddp" or devices == 1:
+        return "every device holds the whole model"
+    shared = "all" if strategy in SHARDS_WEIGHTS else "gradients and optimizer"
+    return f"{strategy}: every device holds 1/{devices} of {shared}"
 
 
 class _Predictor:
     """Holds the model without weights while several layouts are counted."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, devices: int) -> None:
         if recipe.model.baseline is not None:
             raise ConfigError(
                 "memory of baselines is not predicted", where="model.baseline", remedy="try it: training rehearses"
@@ -118,8 +129,11 @@ class _Predictor:
         self._recipe = recipe
         bf16 = uses_bf16(recipe, choose_device(recipe.device))
         self._dtype = torch.bfloat16 if bf16 else torch.float32
-        self._total: PartPlan = plan_parts(recipe)[-1]
         self._model = _prepared_model(recipe, self._dtype)
+        num_layers = len(self._model.vlm.model.language_model.layers)
+        rows = plan_parts(recipe)
+        self._num_trainable = rows[-1].trainable
+        self._state = state_on_one(rows, recipe.engine.strategy, devices, num_layers)
 
     def layouts(self, checkpointing: bool) -> Iterator[Layout]:
         """Yield layouts with fewer and fewer examples at once, from the recipe's on."""
@@ -129,18 +143,18 @@ class _Predictor:
                 yield self.layout(micro, checkpointing)
 
     def layout(self, micro: int, checkpointing: bool) -> Layout:
-        recipe, total = self._recipe, self._total
+        recipe, held = self._recipe, self._state
         turns = recipe.data.examples.targets_per_frame
         tokens = self._model.config.tokens_per_tile + TOKENS_A_TURN * turns
-        state = total.weight_bytes + total.gradient_bytes + total.optimizer_bytes
+        state = held.weights + held.gradients + held.optimizer
         step = language_bytes(self._model, micro, tokens, self._dtype, checkpointing)
         step += mask_bytes(self._model, micro, micro * turns, SIDE_PX, self._dtype)
         step += logits_bytes(self._model, micro * turns * WORDS_A_TURN, self._dtype)
         if self._dtype == torch.bfloat16:  # autocast keeps a copy of each trained weight until the step ends
-            step += total.trainable * BYTES_BF16
+            step += self._num_trainable * BYTES_BF16
         accumulation = recipe.batch.micro * recipe.batch.accumulation // micro
         # Gradients appear while activations go; only those of earlier micro-steps stand beside them.
-        kept = state if accumulation > 1 else state - total.gradient_bytes
+        kept = state if accumulation > 1 else state - held.gradients
         return Layout(micro, accumulation, checkpointing, kept, step)
 
 
@@ -152,6 +166,6 @@ def _prepared_model(recipe: Recipe, dtype: torch.dtype) -> Sa2VAModel:
     for parameter in model.parameters():
         if not parameter.requires_grad or not settings.is_adapter:
             parameter.data = parameter.data.to(dtype)
-    if recipe.engine.fused and has_lora(model):
+    if recipe.engine.fused and recipe.engine.strategy not in SHARDS_WEIGHTS and has_lora(model):
         fuse_layers(model)
     return model

@@ -56,6 +56,13 @@ def join(device: torch.device) -> None:
         PartialState(cpu=device.type == "cpu", backend="gloo" if device.type == "cpu" else None)
 
 
+def own_device(device: torch.device) -> torch.device:
+    """Return the device of this process: `cuda` by itself names the first GPU to each process of a machine."""
+    if device.type != "cuda" or world_size() == 1:
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def wait_for_all() -> None:
     """Return when every process has come here."""
     if world_size() > 1:

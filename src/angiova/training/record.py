@@ -18,12 +18,13 @@ from angiova import __version__
 from angiova.code_version import code_commit as code_commit
 from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
-from angiova.data.training_frames import describe_frames, read_training_frames, write_training_frames
+from angiova.data.training_frames import describe_frames, write_training_frames
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts, read_run, run_of
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts
 from angiova.training.checkpoints import COMPLETE_NAME, RESUME_NAMES
 from angiova.training.config import Recipe
 from angiova.training.loss_summary import loss_facts as loss_facts
+from angiova.training_history import history_of
 
 
 def now() -> str:
@@ -127,11 +128,8 @@ def peak_device_bytes(device: torch.device) -> list[int]:
 def _training_frames(manifest: Manifest, recipe: Recipe) -> pl.DataFrame:
     """Return the frames trained on, and those that the model was trained on before this run, where they are known."""
     frames = describe_frames(manifest, manifest.records(Split(recipe.data.train_split)))
-    base = None if recipe.model.checkpoint is None else run_of(recipe.model.checkpoint)
-    earlier = None if base is None else read_run(base).data.training_frames_sha256
-    if base is None or earlier is None:
-        return frames
-    return pl.concat([frames, read_training_frames(base, earlier)])
+    earlier = None if recipe.model.checkpoint is None else history_of(recipe.model.checkpoint)
+    return frames if earlier is None else pl.concat([frames, earlier])
 
 
 def _split_facts(records: list[FrameRecord]) -> SplitFacts:

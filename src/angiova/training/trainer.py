@@ -7,7 +7,9 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -24,7 +26,7 @@ from angiova.inference.predictor import choose_device
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.parts import trained_parts
 from angiova.run_record import METRICS_NAME, Resources, RunRecord, Throughput, write_run
-from angiova.training import processes
+from angiova.training import processes, strategies
 from angiova.training import record as facts
 from angiova.training.averaging import AveragedWeights
 from angiova.training.callbacks import CleanStop, GradientGuard, MetricsFile, Patience, ProgressBar
@@ -43,6 +45,7 @@ from angiova.training.run_folder import CHECKPOINTS_DIR, finish_record, newest_s
 from angiova.training.sampler import BucketedOrder
 from angiova.training.saving import CheckpointWriter
 from angiova.training.services import check_services
+from angiova.training.sharded import ShardedTrainer
 from angiova.training.timing import StepTimer
 from angiova.training.unfreezing import Unfreezing
 from angiova.training.validation import validate, validation_records
@@ -108,17 +111,19 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     check_services(recipe.report_to)
     keep_freed_memory()
     set_seed(recipe.seed)
-    run, device = recipe.output, choose_device(recipe.device)
-    processes.join(device)
+    run, device = recipe.output, processes.own_device(choose_device(recipe.device))
+    strategies.check_strategy(recipe, device)
+    strategies.join(recipe.engine.strategy, device)
     last_checkpoint = prepare_folder(run, resume)
     processes.wait_for_all()
+    recipe, adapted = strategies.adapt(recipe)
     manifest = Manifest(recipe.data.folder)
     learner = make_learner(recipe, manifest, device)
     dataset = _make_dataset(recipe, manifest, learner)
     schedule = plan_schedule(recipe, len(dataset))
     recipe, news = fit_batch(recipe, learner, dataset, device)
     record = start_record(recipe, manifest, learner.parts, schedule.optimizer_steps, device, resume)
-    record.messages += news
+    record.messages += adapted + news
     if learner.warm_up is not None and last_checkpoint is None:
         record.messages.append(learner.warm_up())
     if processes.is_main():
@@ -230,9 +235,13 @@ def _make_trainer(
         with uncompiled(recipe.engine):
             return validate(answerer, dataset.manifest, watched, recipe.validation)
 
-    trainer = Sa2VATrainer(
+    strategy = recipe.engine.strategy
+    is_replica = strategy == "ddp"
+    kind = Sa2VATrainer if is_replica else partial(ShardedTrainer, strategy=strategy, bf16=uses_bf16(recipe, device))
+    options = _arguments(recipe, schedule, device) | strategies.arguments(recipe, learner.model, device)
+    trainer = kind(
         model=learner.model,
-        args=_arguments(recipe, schedule, device),
+        args=TrainingArguments(**options),
         train_dataset=dataset,
         eval_dataset=watched or None,
         data_collator=CountingCollate(learner.collate, with_keys=bool(learner.caches)),
@@ -246,9 +255,9 @@ def _make_trainer(
         timer=watchers.timer,
         caches=learner.caches,
         order=_order(recipe, dataset, schedule),
-        gradients=PartGradients(trained_parts(learner.model)) if isinstance(learner.model, Sa2VAModel) else None,
+        gradients=_part_gradients(recipe, learner),
         writer=CheckpointWriter(recipe.engine.save_in_background),
-        flops=watchers.flops,
+        flops=watchers.flops if is_replica else None,
         guard=watchers.guard,
     )
     for callback in (ProgressCallback, PrinterCallback):
@@ -307,51 +316,58 @@ def _unfreezing(recipe: Recipe, learner: Learner) -> list[Unfreezing]:
     return [Unfreezing(parts, starts)]
 
 
+def _part_gradients(recipe: Recipe, learner: Learner) -> PartGradients | None:
+    """Measure gradients where every device has them whole."""
+    if recipe.engine.strategy != "ddp" or not isinstance(learner.model, Sa2VAModel):
+        return None
+    return PartGradients(trained_parts(learner.model))
+
+
 def _patience(recipe: Recipe) -> list[Patience]:
     return [] if recipe.validation.patience is None else [Patience(recipe.validation.patience)]
 
 
-def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> TrainingArguments:
+def _arguments(recipe: Recipe, schedule: Schedule, device: torch.device) -> dict[str, Any]:
     bf16 = uses_bf16(recipe, device)
     every = schedule.steps_between_validations
     workers = recipe.data.workers if recipe.data.workers is not None else min(os.cpu_count() or 1, 8)
     if recipe.tensorboard:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(recipe.output / "tensorboard")
-    return TrainingArguments(
-        output_dir=str(recipe.output / CHECKPOINTS_DIR),
-        max_steps=schedule.optimizer_steps,
-        per_device_train_batch_size=recipe.batch.micro,
-        gradient_accumulation_steps=recipe.batch.accumulation,
-        dataloader_num_workers=workers,
-        dataloader_drop_last=True,
-        dataloader_pin_memory=device.type == "cuda",
-        accelerator_config={"non_blocking": device.type == "cuda"},
-        remove_unused_columns=False,
-        learning_rate=recipe.optimizer.lr,
-        weight_decay=recipe.optimizer.weight_decay,
-        adam_beta1=recipe.optimizer.betas[0],
-        adam_beta2=recipe.optimizer.betas[1],
-        lr_scheduler_type=SCHEDULES[recipe.optimizer.schedule],
-        lr_scheduler_kwargs=_schedule_options(recipe, schedule),
-        warmup_steps=round(recipe.optimizer.warmup * schedule.optimizer_steps),
-        max_grad_norm=recipe.optimizer.clip,
-        ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,
-        bf16=bf16,
-        use_cpu=device.type == "cpu",
-        logging_steps=recipe.log_every,
-        logging_nan_inf_filter=False,
-        report_to=[*(["tensorboard"] if recipe.tensorboard else []), *recipe.report_to],
-        disable_tqdm=True,
-        eval_strategy="steps" if every else "no",
-        save_strategy="steps" if every else "no",
-        eval_steps=every or None,
-        save_steps=every or schedule.optimizer_steps,
-        load_best_model_at_end=False,
-        metric_for_best_model=VALIDATION_METRIC if every else None,
-        greater_is_better=True if every else None,
-        seed=recipe.seed,
-    )
+    return {
+        "output_dir": str(recipe.output / CHECKPOINTS_DIR),
+        "max_steps": schedule.optimizer_steps,
+        "per_device_train_batch_size": recipe.batch.micro,
+        "gradient_accumulation_steps": recipe.batch.accumulation,
+        "dataloader_num_workers": workers,
+        "dataloader_drop_last": True,
+        "dataloader_pin_memory": device.type == "cuda",
+        "accelerator_config": {"non_blocking": device.type == "cuda"},
+        "remove_unused_columns": False,
+        "learning_rate": recipe.optimizer.lr,
+        "weight_decay": recipe.optimizer.weight_decay,
+        "adam_beta1": recipe.optimizer.betas[0],
+        "adam_beta2": recipe.optimizer.betas[1],
+        "lr_scheduler_type": SCHEDULES[recipe.optimizer.schedule],
+        "lr_scheduler_kwargs": _schedule_options(recipe, schedule),
+        "warmup_steps": round(recipe.optimizer.warmup * schedule.optimizer_steps),
+        "max_grad_norm": recipe.optimizer.clip,
+        "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
+        "bf16": bf16,
+        "use_cpu": device.type == "cpu",
+        "logging_steps": recipe.log_every,
+        "logging_nan_inf_filter": False,
+        "report_to": [*(["tensorboard"] if recipe.tensorboard else []), *recipe.report_to],
+        "disable_tqdm": True,
+        "eval_strategy": "steps" if every else "no",
+        "save_strategy": "steps" if every else "no",
+        "eval_steps": every or None,
+        "save_steps": every or schedule.optimizer_steps,
+        "load_best_model_at_end": False,
+        "metric_for_best_model": VALIDATION_METRIC if every else None,
+        "greater_is_better": True if every else None,
+        "seed": recipe.seed,
+    }
 
 
 def _schedule_options(recipe: Recipe, schedule: Schedule) -> dict[str, int]:

@@ -10,7 +10,7 @@ through but what `angiova.data.decoding.facts` lists. The files are opened in a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,7 +63,7 @@ class DicomImporter:
         pseudonyms = Pseudonyms(load_key(options.key or default_key_path()))
         decoder = Decoder(options.limits)  # closed by `_frames`, which goes on with it
         paths = image_files(source, decoder, findings)
-        runs = _runs(_opened(paths, decoder, findings))
+        runs = runs_of(_opened(paths, decoder, findings))
         num_frames = sum(file.facts.num_frames for files in runs for file in files)
         frames = _frames(runs, decoder, pseudonyms, options, findings)
         return Reading(num_frames, frames, hide=lambda where: pseudonyms.of("file", where))
@@ -81,7 +81,7 @@ def _opened(paths: list[Path], decoder: Decoder, findings: Findings) -> Iterator
     path_of_instance: dict[str, Path] = {}
     for path in paths:
         try:
-            facts = DicomFacts.from_json(_without_size(decoder.one("dicom-facts", path).fields))
+            facts = facts_of(path, decoder)
         except DataError as error:
             _unreadable(path, error, findings)
             continue
@@ -97,6 +97,15 @@ def _opened(paths: list[Path], decoder: Decoder, findings: Findings) -> Iterator
         yield ImageFile(path, facts)
 
 
+def facts_of(path: Path, decoder: Decoder) -> DicomFacts:
+    """Return what the header of a file says.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    return DicomFacts.from_json(_without_size(decoder.one("dicom-facts", path).fields))
+
+
 def _without_size(fields: object) -> dict[str, object]:
     assert isinstance(fields, dict)
     return {name: value for name, value in fields.items() if name != "num_bytes"}
@@ -106,7 +115,7 @@ def _unreadable(path: Path, error: DataError, findings: Findings) -> None:
     findings.repair("dicom-unreadable", path, error.problem, LEAVE_OUT, error.remedy or "")
 
 
-def _runs(files: Iterator[ImageFile]) -> list[list[ImageFile]]:
+def runs_of(files: Iterable[ImageFile]) -> list[list[ImageFile]]:
     """Return the files of every run, in order."""
     runs: dict[tuple[object, ...], list[ImageFile]] = defaultdict(list)
     for file in files:
@@ -132,14 +141,14 @@ def _frames(
 def _frames_of_run(
     run: list[ImageFile], decoder: Decoder, pseudonyms: Pseudonyms, options: ImportOptions, findings: Findings
 ) -> Iterator[SourceFrame]:
-    value_range = _value_range(run, decoder, findings)
+    value_range = value_range_of(run, decoder)
     boxes, readable = _look_for_text(run, value_range, decoder, options, findings)
     run_name = pseudonyms.of("run", run[0].facts.instance)
     for start, file in zip(_starts(readable), readable, strict=True):
         named = _named(file.facts, pseudonyms)
         source, digest = pseudonyms.of("file", str(file.path)), sha256_file(file.path)
         try:
-            for index, grey_HW in _shown(file, value_range, decoder):
+            for index, grey_HW in shown_frames(file, value_range, decoder):
                 yield SourceFrame(
                     frame_id=f"{run_name}-{start + index:05d}",
                     image=file.path,
@@ -181,7 +190,7 @@ def _decoded(facts: DicomFacts, index: int, grey_HW: GreyImage, source: str, dig
     )
 
 
-def _value_range(run: list[ImageFile], decoder: Decoder, findings: Findings) -> tuple[float, float]:
+def value_range_of(run: Sequence[ImageFile], decoder: Decoder) -> tuple[float, float]:
     """Return black and white for a run without a window: one range for all frames, so that none of them flickers."""
     ranges = []
     for file in run:
@@ -224,7 +233,14 @@ def _look_for_text(
     return (boxes if options.mask_burned_in else ()), readable
 
 
-def _shown(file: ImageFile, value_range: tuple[float, float], decoder: Decoder) -> Iterator[tuple[int, GreyImage]]:
+def shown_frames(
+    file: ImageFile, value_range: tuple[float, float], decoder: Decoder
+) -> Iterator[tuple[int, GreyImage]]:
+    """Yield index and 8-bit grey values (H, W) of each frame of a file.
+
+    Raises:
+        DataError: the file cannot be decoded, or holds other frames than its header says.
+    """
     shape_px = (file.facts.height, file.facts.width)
     num_frames = 0
     for message in decoder.ask("dicom-frames", file.path, range=value_range):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +28,7 @@ from angiova.data.pixels import GreyImage, read_pixels, to_grey, write_png
 from angiova.data.progress import with_progress
 from angiova.data.records import Finding, FrameRecord, Photometry
 from angiova.errors import ConfigError, DataError, ExitCode
-from angiova.files import sha256_file, write_json
+from angiova.files import sha256_file, staged_folder, write_json
 
 # Tried in this order: from the most particular to "images somewhere".
 IMPORTERS: Final[tuple[Importer, ...]] = (
@@ -136,7 +134,7 @@ def import_dataset(source: Path, out: Path, *, format: str | None, options: Impo
         findings.note("phrase-unused", "--phrase", f"the format {importer.name} says itself what its masks show")
     if importer.name not in TEXT_FORMATS and options.mask_burned_in:
         findings.note("mask-unused", "--mask-burned-in", f"text is not looked for in the format {importer.name}")
-    with _staged(out) as staging:
+    with staged_folder(out) as staging:
         reading = importer.read(source, options, findings)
         tally = _write(importer.name, reading, source, staging, options, findings)
         report = ImportReport(
@@ -181,20 +179,6 @@ def _check_places(source: Path, out: Path, key: Path | None) -> None:
     if key is not None and any(key.resolve().is_relative_to(place.resolve()) for place in (source, out)):
         remedy = "keep it where the data set is not passed on with it"
         raise ConfigError("the key lies in the source or the data set", where="--key", remedy=remedy)
-
-
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """Yield a folder beside `out`, which becomes `out` on success and is removed otherwise."""
-    place = out.resolve()
-    staging = place.with_name(f".{place.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
-        yield staging
-        staging.replace(out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write(

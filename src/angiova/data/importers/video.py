@@ -45,7 +45,7 @@ class VideoImporter:
 
     def recognises(self, source: Path) -> bool:
         """Return whether `source` is a video, or a folder that holds one."""
-        return _is_video(source) if source.is_file() else any(_is_video(path) for path in source.rglob("*"))
+        return is_video(source) if source.is_file() else any(is_video(path) for path in source.rglob("*"))
 
     def read(self, source: Path, options: ImportOptions, findings: Findings) -> Reading:
         """Return the frames video by video."""
@@ -60,14 +60,15 @@ class VideoImporter:
         )
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
+    """Return whether a path names a video file, by its ending."""
     return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def _files(source: Path, findings: Findings) -> list[Path]:
     if source.is_file():
         return [source]
-    files = [path for path in source.rglob("*") if _is_video(path) and stays_inside(path, source, findings)]
+    files = [path for path in source.rglob("*") if is_video(path) and stays_inside(path, source, findings)]
     return sorted(files, key=natural_key)
 
 
@@ -89,7 +90,7 @@ def _looked_through(path: Path, decoder: Decoder) -> VideoFile:
     brightest: GreyImage | None = None
     num_frames = 0
     for message in decoder.ask("video-frames", path):
-        grey_HW = _pixels(message)
+        grey_HW = pixels_of(message)
         darkest = grey_HW if darkest is None else np.minimum(darkest, grey_HW)
         brightest = grey_HW if brightest is None else np.maximum(brightest, grey_HW)
         num_frames += 1
@@ -126,7 +127,7 @@ def _frames(
 
 
 def _decoded(video: VideoFile, message: Message, digest: str, options: ImportOptions) -> Decoded:
-    fields, grey_HW = message.fields, _pixels(message)
+    fields, grey_HW = message.fields, pixels_of(message)
     return Decoded(
         pixels=blank(grey_HW, video.text) if video.text else grey_HW,
         source=str(video.path.resolve()),
@@ -136,7 +137,12 @@ def _decoded(video: VideoFile, message: Message, digest: str, options: ImportOpt
     )
 
 
-def _pixels(message: Message) -> GreyImage:
+def pixels_of(message: Message) -> GreyImage:
+    """Return the grey values (H, W) of the answer to `video-frames`.
+
+    Raises:
+        DataError: there are fewer or more than its size says.
+    """
     height, width = int(message.fields["height"]), int(message.fields["width"])
     if len(message.payload) != height * width:
         raise DataError("made its decoder answer nonsense", remedy="leave the file out")

@@ -22,6 +22,7 @@ from angiova.model.convert.lora import TrainedSource, found_alpha, load_tensors
 from angiova.model.convert.names import links_of
 from angiova.model.convert.sources import Linked, Source
 from angiova.model.convert.writer import SHARD_BYTES, new_folder
+from angiova.training_history import keep_history
 
 TRAINING_SUFFIXES = (".pth", ".pt", ".bin")
 
@@ -73,6 +74,8 @@ def convert(
             if kept is not None:
                 write_json(partial / RELEASED_CONFIG_NAME, kept)
             write_ours(partial, tensors, config, words, shard_bytes)
+        if source == folder:  # nobody knows what a training file of the reference was trained on
+            keep_history(folder, partial)
     return layout
 
 
