@@ -424,7 +424,7 @@ def measure(
         Path,
         typer.Argument(
             metavar="MASK|RUN",
-            help="A mask, a folder of masks, a data set, a predictions file, or what `angiova predict` wrote.",
+            help="A mask, a folder of masks, a data set, a predictions file, or what predict or track wrote.",
             show_default=False,
         ),
     ],

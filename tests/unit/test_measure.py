@@ -18,6 +18,7 @@ from angiova.data.pixels import write_png
 from angiova.data.predictions import write_predictions
 from angiova.data.records import FrameRecord, Origin, Prediction, Target, TargetKind
 from angiova.data.rle import BoolMask, Rle
+from angiova.data.tracked import TrackedObject, TrackedRun, write_masks
 from angiova.errors import ConfigError, DataError, ExitCode
 from angiova.measurement.curves import run_curves
 from angiova.measurement.measure import measure
@@ -138,6 +139,31 @@ def test_what_predict_wrote_is_measured(tmp_path: Path) -> None:
     assert frame.segments == {"2": mask}
     assert frame.image is None
     assert measure(tmp_path, tmp_path / "out") is ExitCode.DONE
+
+
+def test_tracked_runs_are_measured_frame_by_frame(tmp_path: Path) -> None:
+    masks = [rle.encode(bar(8.2, 20, length)) for length in (60, 90)]
+    frames = [(TrackedObject(mask, 0.9, None),) for mask in masks]
+    run = TrackedRun(
+        shape_px=(200, 200),
+        prompts=("segment the coronary artery tree",),
+        frames=frames,
+        times_s=None,
+        levels=(0.1, 0.1),
+        phases=(None, None),
+        names=("a", "b"),
+        spacing_mm=None,
+    )
+    write_masks(tmp_path / "tracked" / "run1" / "masks.json", run)
+    for source in (tmp_path / "tracked", tmp_path / "tracked" / "run1"):
+        assert measure(source, tmp_path / "out", pictures=False) is ExitCode.DONE
+        rows = rows_of(tmp_path / "out" / "frames.csv")
+        assert [(row["frame"], row["run"], row["index"]) for row in rows] == [
+            ("run1-f000", "run1", "0"),
+            ("run1-f001", "run1", "1"),
+        ]
+        assert float(rows[1]["length_px"]) - float(rows[0]["length_px"]) == pytest.approx(30, abs=2)
+    assert (tmp_path / "out" / "curves" / "run1.svg").exists()
 
 
 def test_a_bad_mask_among_good_ones_is_named_and_the_others_are_done(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What can be measured: a mask, a folder of masks, a data set, kept predictions, what `angiova predict` wrote."""
+"""What can be measured: masks as files, a data set, kept predictions, what `angiova predict` or `track` wrote."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from angiova.data.predictions import read_predictions
 from angiova.data.records import FrameRecord, TargetKind
 from angiova.data.rle import BoolMask, Rle
 from angiova.data.syntax import CATHETER_PHRASE, SEGMENT_NAMES, TREE_PHRASE, VESSELS_PHRASE
+from angiova.data.tracked import read_masks
 from angiova.errors import DataError
 from angiova.files import read_json
 
 PREDICTIONS_NAME: Final = "predictions.parquet"
 ANSWERS_NAME: Final = "answers.json"
+MASKS_NAME: Final = "masks.json"
 MAX_MASK_PIXELS: Final = 4096 * 4096
 NUMBER_OF: Final = {name: number for number, name in SEGMENT_NAMES.items()}
 
@@ -66,7 +68,7 @@ class Frame:
 
 
 def find_frames(source: Path) -> list[Frame]:
-    """Return the frames of a mask file, a folder of masks, a data set, predictions, or a folder of `angiova predict`.
+    """Return the frames of a mask file, a folder of masks, a data set, predictions, or what predict or track wrote.
 
     Raises:
         DataError: there is none with vessels to measure, or a file is damaged.
@@ -78,7 +80,7 @@ def find_frames(source: Path) -> list[Frame]:
         raise DataError(
             "no masks of vessels found",
             where=source,
-            remedy="give a mask, a folder of masks, a data set, a predictions file, or what `angiova predict` wrote",
+            remedy="give a mask, a folder of masks, a data set, a predictions file, or what predict or track wrote",
         )
     names = [frame.name for frame in found]
     if len(set(names)) < len(names):
@@ -113,6 +115,9 @@ def _read(source: Path) -> Iterable[Frame]:
         return filter(None, (_of_record(manifest, record) for record in manifest.records()))
     if (source / PREDICTIONS_NAME).exists():
         return _of_predictions(source / PREDICTIONS_NAME)
+    tracked = sorted(source.glob(MASKS_NAME)) or sorted(source.glob(f"*/{MASKS_NAME}"))
+    if tracked:
+        return [frame for path in tracked for frame in _of_tracked(path)]
     if (source / ANSWERS_NAME).exists():
         return _of_answers(source / ANSWERS_NAME)
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -146,6 +151,20 @@ def _of_predictions(path: Path) -> Iterable[Frame]:
             mask = _checked(prediction.mask.counts, prediction.mask.height, prediction.mask.width)
             masks.setdefault(prediction.frame_id, {})[prediction.phrase] = mask
     return _of_phrases(masks, path.parent.name, {})
+
+
+def _of_tracked(path: Path) -> Iterable[Frame]:
+    """Return the frames of one run that was tracked."""
+    prompts, frames = read_masks(path)
+    run = safe_name(path.resolve().parent.name)
+    masks = {
+        f"{run}-f{index:03d}": {
+            _phrase_in(prompt): _checked(each.mask.counts, each.mask.height, each.mask.width)
+            for prompt, each in zip(prompts, objects, strict=True)
+        }
+        for index, objects in enumerate(frames)
+    }
+    return _of_phrases(masks, run, {})
 
 
 def _of_answers(path: Path) -> Iterable[Frame]:
