@@ -141,35 +141,29 @@ def test_what_predict_wrote_is_measured(tmp_path: Path) -> None:
     assert measure(tmp_path, tmp_path / "out") is ExitCode.DONE
 
 
-def test_what_track_wrote_is_measured(tmp_path: Path) -> None:
-    tree, catheter = bar(8.2, 20), bar(10, 80)
-    empty = np.zeros_like(tree)
-    objects = [
-        (TrackedObject(rle.encode(mask), 0.9, None), TrackedObject(rle.encode(catheter), 0.9, None))
-        for mask in (tree, empty)
-    ]
+def test_tracked_runs_are_measured_frame_by_frame(tmp_path: Path) -> None:
+    masks = [rle.encode(bar(8.2, 20, length)) for length in (60, 90)]
+    frames = [(TrackedObject(mask, 0.9, None),) for mask in masks]
     run = TrackedRun(
-        shape_px=(tree.shape[0], tree.shape[1]),
-        prompts=("segment the coronary artery tree", "segment the catheter"),
-        frames=objects,
+        shape_px=(200, 200),
+        prompts=("segment the coronary artery tree",),
+        frames=frames,
         times_s=None,
-        levels=(0.1, 0.0),
+        levels=(0.1, 0.1),
         phases=(None, None),
-        names=("0", "1"),
+        names=("a", "b"),
         spacing_mm=None,
     )
-    folder = tmp_path / "IM_0007"
-    folder.mkdir()
-    write_masks(folder / "masks.json", run)
-    first, second = find_frames(folder)
-    assert (first.name, first.run, first.index) == ("00000", "IM_0007", 0)
-    assert np.array_equal(first.mask(), tree)
-    assert not second.mask().any()
-    assert first.catheter == rle.encode(catheter)
-    assert measure(folder, tmp_path / "out", catheter_french=6) is ExitCode.DONE
-    branches = rows_of(tmp_path / "out" / "branches.csv")
-    assert {row["frame"] for row in branches} == {"00000"}
-    assert float(branches[0]["calibre_mm"]) == pytest.approx(8.2 * 2 / 10, rel=0.05)  # 6 French are 2 mm
+    write_masks(tmp_path / "tracked" / "run1" / "masks.json", run)
+    for source in (tmp_path / "tracked", tmp_path / "tracked" / "run1"):
+        assert measure(source, tmp_path / "out", pictures=False) is ExitCode.DONE
+        rows = rows_of(tmp_path / "out" / "frames.csv")
+        assert [(row["frame"], row["run"], row["index"]) for row in rows] == [
+            ("run1-f000", "run1", "0"),
+            ("run1-f001", "run1", "1"),
+        ]
+        assert float(rows[1]["length_px"]) - float(rows[0]["length_px"]) == pytest.approx(30, abs=2)
+    assert (tmp_path / "out" / "curves" / "run1.svg").exists()
 
 
 def test_a_bad_mask_among_good_ones_is_named_and_the_others_are_done(tmp_path: Path) -> None:

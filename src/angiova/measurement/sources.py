@@ -1,4 +1,4 @@
-"""What can be measured: a mask, a folder of masks, a data set, kept predictions, what `predict` or `track` wrote."""
+"""What can be measured: masks as files, a data set, kept predictions, what `angiova predict` or `track` wrote."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Frame:
 
 
 def find_frames(source: Path) -> list[Frame]:
-    """Return the frames of a mask file, a folder of masks, a data set, predictions, or what `predict` or `track` wrote.
+    """Return the frames of a mask file, a folder of masks, a data set, predictions, or what predict or track wrote.
 
     Raises:
         DataError: there is none with vessels to measure, or a file is damaged.
@@ -115,10 +115,11 @@ def _read(source: Path) -> Iterable[Frame]:
         return filter(None, (_of_record(manifest, record) for record in manifest.records()))
     if (source / PREDICTIONS_NAME).exists():
         return _of_predictions(source / PREDICTIONS_NAME)
+    tracked = sorted(source.glob(MASKS_NAME)) or sorted(source.glob(f"*/{MASKS_NAME}"))
+    if tracked:
+        return [frame for path in tracked for frame in _of_tracked(path)]
     if (source / ANSWERS_NAME).exists():
         return _of_answers(source / ANSWERS_NAME)
-    if (source / MASKS_NAME).exists():
-        return _of_tracked(source)
     files = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     return [Frame(safe_name(path.stem), path, source.name, index) for index, path in enumerate(files)]
 
@@ -152,6 +153,20 @@ def _of_predictions(path: Path) -> Iterable[Frame]:
     return _of_phrases(masks, path.parent.name, {})
 
 
+def _of_tracked(path: Path) -> Iterable[Frame]:
+    """Return the frames of one run that was tracked."""
+    prompts, frames = read_masks(path)
+    run = safe_name(path.resolve().parent.name)
+    masks = {
+        f"{run}-f{index:03d}": {
+            _phrase_in(prompt): _checked(each.mask.counts, each.mask.height, each.mask.width)
+            for prompt, each in zip(prompts, objects, strict=True)
+        }
+        for index, objects in enumerate(frames)
+    }
+    return _of_phrases(masks, run, {})
+
+
 def _of_answers(path: Path) -> Iterable[Frame]:
     try:
         answers = read_json(path)["answers"]
@@ -160,17 +175,6 @@ def _of_answers(path: Path) -> Iterable[Frame]:
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"not what `angiova predict` writes ({error!r})", where=path, remedy="predict again") from None
     return _of_phrases(masks, path.parent.name, images)
-
-
-def _of_tracked(folder: Path) -> Iterable[Frame]:
-    """Return the frames of one run that `angiova track` wrote."""
-    prompts, frames = read_masks(folder / MASKS_NAME)
-    phrases = [_phrase_in(prompt) for prompt in prompts]
-    masks = {
-        f"{index:05d}": {phrase: each.mask for phrase, each in zip(phrases, objects, strict=True)}
-        for index, objects in enumerate(frames)
-    }
-    return _of_phrases(masks, safe_name(folder.resolve().name), {})
 
 
 def _checked(counts: str, height: int, width: int) -> Rle:

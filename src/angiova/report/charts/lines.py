@@ -149,7 +149,7 @@ def _targets(area: Frame, x_label: Label, thin: Sequence[tuple[Series, list[floa
         ]
         tip = joined([joined([x_label, f" {short(x)}"], ""), *values], "\n")
         hit = element("rect", x=start, y=area.top, width=end - start, height=area.bottom - area.top, fill="transparent")
-        ruler = element("line", x1=at, y1=area.top, x2=at, y2=area.bottom, stroke=FAINT, class_="ruler")
+        ruler = element("line", x1=at, y1=area.top, x2=at, y2=area.bottom, stroke=FAINT, opacity=0, class_="ruler")
         yield pointed((ruler, hit), tip)
 
 
