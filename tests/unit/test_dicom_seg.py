@@ -116,6 +116,40 @@ def test_it_joins_the_study_of_its_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "label"),
+    [
+        ("segment the LAD", "segment the LAD"),
+        ("分割左前降支", "分割左前降支"),
+        ("artère circonflexe", "artère circonflexe"),
+        ("LAD\\LCx\nand RCA", "LAD LCx and RCA"),  # a backslash would make two values of it
+        ("血" * 100, "血" * 64),
+    ],
+)
+@pytest.mark.parametrize(
+    ("character_set", "name"), [(None, "DOE^JANE"), ("ISO_IR 100", "DÜRER^JÖRG"), ("GB18030", "Wang^XiaoDong=王^小东")]
+)
+def test_labels_and_names_come_back_in_any_script(
+    tmp_path: Path, asked: str, label: str, character_set: str | None, name: str
+) -> None:
+    elements = {} if character_set is None else {"SpecificCharacterSet": character_set}
+    source = run_file(tmp_path / "run.dcm", 2, **elements, PatientName=name)
+    write_dicom_seg(tmp_path / "seg.dcm", [source], [Segment(asked, list(masks_of(2, 0)))])
+    found = dcmread(tmp_path / "seg.dcm")
+    assert found.SegmentSequence[0].SegmentLabel == label
+    assert str(found.PatientName) == name
+    if label.isascii():
+        assert found.get("SpecificCharacterSet") == character_set
+
+
+@pytest.mark.parametrize("label", ["", " \n", "\\"])
+def test_a_segment_without_a_label_is_refused(tmp_path: Path, label: str) -> None:
+    source = run_file(tmp_path / "run.dcm", 2)
+    with pytest.raises(DataError, match="without a label"):
+        write_dicom_seg(tmp_path / "seg.dcm", [source], [Segment(label, list(masks_of(2, 0)))])
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+@pytest.mark.parametrize(
     ("masks_THW", "problem"),
     [(masks_of(3, 0), "3 masks for 2 frames"), (masks_of(2, 0, (37, 23)), "a mask is")],
 )

@@ -9,6 +9,7 @@ The object joins the study of its source, so it carries the identity in it: it i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ from angiova.errors import DataError
 from angiova.files import atomic_path
 
 LABEL_CHARACTERS: Final = 64  # VR LO
+UNICODE: Final = "ISO_IR 192"
+# What no LO may hold (PS3.5 6.2): control characters, and the backslash, which would make two values of one.
+NOT_IN_LABELS: Final = re.compile(r"[\x00-\x1f\x7f\\]+")
 # PS3.6 and PS3.16: the keywords by which a viewer finds frame and segment of each frame.
 SEGMENT_NUMBER, SEGMENT_IDENTIFICATION = 0x0062000B, 0x0062000A
 TEMPORAL_POSITION, FRAME_CONTENT = 0x00209128, 0x00209111
@@ -68,7 +72,7 @@ class Segment:
     """One object through a run.
 
     Attributes:
-        label: what a viewer shows, e.g. the phrase asked for.
+        label: what a viewer shows, e.g. the phrase asked for, in any script; its first 64 characters are kept.
         masks: one mask a source frame, in their order, each of the size of the source.
         kind: what it is.
         category: what kind of thing that is.
@@ -101,7 +105,7 @@ def write_dicom_seg(
         limits: what reading the sources' headers may cost.
 
     Raises:
-        DataError: a source cannot be read, they do not belong together, or masks do not fit them.
+        DataError: a source cannot be read, they do not belong together, masks do not fit them, or a label is empty.
     """
     headers, frames, shape_px = _read_sources(sources, limits or DecodeLimits())
     for segment in segments:
@@ -109,6 +113,9 @@ def write_dicom_seg(
     if not segments:
         raise DataError("no segment to write", where=path, remedy="a DICOM Segmentation has at least one")
     header = _header(headers[0], len(frames) * len(segments), shape_px)
+    if not all(_label(segment).isascii() for segment in segments):
+        # pydicom writes what was copied anew in it; otherwise that stays as the source has it, byte for byte.
+        header.SpecificCharacterSet = UNICODE
     header.ReferencedSeriesSequence = [_series_reference(headers[0], frames)]
     header.SegmentSequence = [_segment_item(number, segment) for number, segment in enumerate(segments, start=1)]
     header.SharedFunctionalGroupsSequence = [_shared_groups(headers[0])]
@@ -152,6 +159,8 @@ def _opened(source: Path, limits: DecodeLimits) -> DicomFile:
 
 
 def _check_masks(segment: Segment, num_frames: int, shape_px: tuple[int, int]) -> None:
+    if not _label(segment):
+        raise DataError("a segment without a label", remedy="say what it shows")
     if len(segment.masks) != num_frames:
         raise DataError(f"{len(segment.masks)} masks for {num_frames} frames", where=segment.label)
     wrong = next((mask.shape for mask in segment.masks if mask.shape != shape_px), None)
@@ -219,11 +228,16 @@ def _instance(class_uid: str, instance_uid: str) -> Dataset:
 
 def _segment_item(number: int, segment: Segment) -> Dataset:
     item = Dataset()
-    item.SegmentNumber, item.SegmentLabel = number, segment.label[:LABEL_CHARACTERS]
+    item.SegmentNumber, item.SegmentLabel = number, _label(segment)
     item.SegmentAlgorithmType, item.SegmentAlgorithmName = "AUTOMATIC", f"angiova {__version__}"
     item.SegmentedPropertyCategoryCodeSequence = [segment.category.item()]
     item.SegmentedPropertyTypeCodeSequence = [segment.kind.item()]
     return item
+
+
+def _label(segment: Segment) -> str:
+    """Return the label as an LO element takes it."""
+    return NOT_IN_LABELS.sub(" ", segment.label).strip()[:LABEL_CHARACTERS].rstrip()
 
 
 def _shared_groups(source: Dataset) -> Dataset:
