@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -21,6 +22,16 @@ TIMES_S = [0.0, 0.066, 0.1, 0.4, 0.433, 1.2]
 
 def coloured(number: int) -> ColourImage:
     return np.repeat(numbered(number)[:, :, None], 3, axis=2)
+
+
+def frames_of(path: Path) -> list[tuple[int, int]]:
+    """Return the number that each frame of a GIF shows, and how many milliseconds it stays."""
+    found = []
+    with Image.open(path) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            found.append((number_in(np.asarray(image.convert("L"))), image.info["duration"]))
+    return found
 
 
 def test_mp4_comes_back_frame_by_frame(tmp_path: Path) -> None:
@@ -53,15 +64,50 @@ def test_odd_sizes_are_padded_and_nothing_is_scaled(tmp_path: Path) -> None:
 
 def test_gif_holds_every_frame_for_its_time(tmp_path: Path) -> None:
     write_gif(tmp_path / "a.gif", map(coloured, range(6)), TIMES_S)
-    with Image.open(tmp_path / "a.gif") as image:
-        frames, durations_ms = [], []
-        for number in range(image.n_frames):
-            image.seek(number)
-            frames.append(number_in(np.asarray(image.convert("L"))))
-            durations_ms.append(image.info["duration"])
-    assert frames == list(range(6))
+    frames, stays_ms = zip(*frames_of(tmp_path / "a.gif"), strict=True)
+    assert frames == (0, 1, 2, 3, 4, 5)
     # By hand: 0, 70, 100, 400, 430, 1200 ms after rounding; the last stays as long as the one before.
-    assert durations_ms == [70, 30, 300, 30, 770, 770]
+    assert stays_ms == (70, 30, 300, 30, 770, 770)
+
+
+def test_gif_keeps_frames_that_are_the_same(tmp_path: Path) -> None:
+    write_gif(tmp_path / "a.gif", map(coloured, [3, 3, 3, 5, 5, 3]), TIMES_S)
+    assert [number for number, _ in frames_of(tmp_path / "a.gif")] == [3, 3, 3, 5, 5, 3]
+
+
+def test_gif_without_times_is_steady_and_repeats(tmp_path: Path) -> None:
+    write_gif(tmp_path / "a.gif", map(coloured, range(31)))
+    assert sum(stay_ms for _, stay_ms in frames_of(tmp_path / "a.gif")) == pytest.approx(31 / 15 * 1000, abs=10)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["loop"] == 0
+
+
+def test_gif_shows_the_colours_of_the_masks_in_every_frame(tmp_path: Path) -> None:
+    grey_HW = np.random.default_rng(0).integers(0, 256, (64, 96)).astype(np.uint8)
+    mask_HW = np.zeros((64, 96), dtype=bool)
+    mask_HW[20:30, 20:60] = True
+    pictures = list(overlays([grey_HW] * 3, [[mask_HW], [], [mask_HW]]))
+    write_gif(tmp_path / "a.gif", pictures)
+    with Image.open(tmp_path / "a.gif") as image:
+        for number, picture in enumerate(pictures):
+            image.seek(number)
+            apart = np.abs(np.asarray(image.convert("RGB")).astype(int) - picture)
+            assert apart.mean() < 6
+
+
+@pytest.mark.parametrize("write", [write_mp4, write_gif])
+def test_pictures_are_taken_one_by_one(tmp_path: Path, write: object) -> None:
+    assert callable(write)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+
+    def peak_bytes(num_frames: int) -> int:
+        tracemalloc.start()
+        write(tmp_path / "a", (np.roll(noise, number, axis=0) for number in range(num_frames)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak_bytes(24) < peak_bytes(4) + noise.nbytes
 
 
 @pytest.mark.parametrize("write", [write_mp4, write_gif])

@@ -11,6 +11,7 @@ from typing import Final
 import av
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import getdata, getheader
 
 from angiova.data.pixels import GreyImage
 from angiova.data.rle import BoolMask
@@ -26,6 +27,7 @@ MILLI: Final = 1000
 QUALITY: Final = "12"
 # GIF counts in hundredths of a second, and players slow down what is below two of them.
 GIF_STEP_MS, GIF_LEAST_MS = 10, 20
+GIF_END: Final = b";"
 
 
 def overlays(images: Iterable[GreyImage], masks: Iterable[Sequence[BoolMask]]) -> Iterator[ColourImage]:
@@ -69,20 +71,37 @@ def write_mp4(path: Path, pictures: Iterable[ColourImage], times_s: Sequence[flo
 
 
 def write_gif(path: Path, pictures: Iterable[ColourImage], times_s: Sequence[float] | None = None) -> int:
-    """Write pictures (H, W, 3) as a GIF that repeats and return how many; times are rounded to 10 ms.
+    """Write pictures as a GIF that repeats and return how many; they are taken one by one, times rounded to 10 ms.
+
+    Not with Pillow's `save`: it holds every picture, and makes one of neighbours that are the same (11 to 13).
+
+    Args:
+        path: file to write.
+        pictures: (H, W, 3), all of one size; each gets the 256 colours that suit it best.
+        times_s: the time of each, rising; default: DEFAULT_RATE a second.
 
     Raises:
         DataError: there is none, their number is not that of the times, or the times don't rise.
     """
-    images = [Image.fromarray(picture) for picture in pictures]
-    if not images or (times_s is not None and len(times_s) != len(images)):
-        raise DataError(f"{len(images)} pictures", where=path, remedy="give one time a picture")
-    times_ms = [time_ms for _, time_ms in zip(range(len(images)), _times_ms(times_s), strict=False)]
-    with atomic_path(path) as partial:
-        images[0].save(
-            partial, format="GIF", save_all=True, append_images=images[1:], duration=_durations(times_ms), loop=0
-        )
-    return len(images)
+    num_frames = 0
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        stays_ms = _stays_ms(times_s)
+        for picture in pictures:
+            stay_ms = next(stays_ms, None)
+            if stay_ms is None:
+                raise DataError("more pictures than times", where=path)
+            image = Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE)
+            if not num_frames:
+                header, _ = getheader(image.copy(), info={"loop": 0})
+                stream.writelines(header)
+            parts = getdata(image, duration=stay_ms, include_color_table=True)
+            stream.writelines(parts)
+            parts.clear()  # Pillow's side of it lives until the next garbage collection
+            num_frames += 1
+        if num_frames == 0 or (times_s is not None and num_frames != len(times_s)):
+            raise DataError(f"{num_frames} pictures", where=path, remedy="give at least one, and one time each")
+        stream.write(GIF_END)
+    return num_frames
 
 
 def _times_ms(times_s: Sequence[float] | None) -> Iterator[int]:
@@ -101,8 +120,11 @@ def _times_ms(times_s: Sequence[float] | None) -> Iterator[int]:
         yield time_ms
 
 
-def _durations(times_ms: Sequence[int]) -> list[int]:
-    """Return how long each picture of a GIF stays, without letting the rounding add up; the last as the one before."""
-    ticks = [round(time_ms / GIF_STEP_MS) * GIF_STEP_MS for time_ms in times_ms]
-    steps = [max(after - before, GIF_LEAST_MS) for before, after in pairwise(ticks)]
-    return [*steps, steps[-1] if steps else round(MILLI / DEFAULT_RATE / GIF_STEP_MS) * GIF_STEP_MS]
+def _stays_ms(times_s: Sequence[float] | None) -> Iterator[int]:
+    """Yield how long each picture of a GIF stays, without letting the rounding add up; the last as the one before."""
+    ticks_ms = (round(time_ms / GIF_STEP_MS) * GIF_STEP_MS for time_ms in _times_ms(times_s))
+    stay_ms = round(MILLI / DEFAULT_RATE / GIF_STEP_MS) * GIF_STEP_MS
+    for before_ms, after_ms in pairwise(ticks_ms):
+        stay_ms = max(after_ms - before_ms, GIF_LEAST_MS)
+        yield stay_ms
+    yield stay_ms
