@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from angiova.data.cine_runs import CineRun, SourceKind, find_runs
 from angiova.data.decoding.decoder import Decoder
 from angiova.data.decoding.limits import DecodeLimits
 from angiova.errors import DataError
-from dicoms import dataset_of, run_of, write_dicom, write_run
+from dicoms import dataset_of, dicomdir_of, run_of, write_dicom, write_run
 from models import RUN_LENGTH, draw_run_frame, write_runs
 from videos import VARIABLE, number_in, numbered, write_video_file
 
@@ -104,6 +105,46 @@ def test_a_broken_file_is_a_run_that_says_why(tmp_path: Path, decoder: Decoder) 
     assert len(list(runs["good"].frames(decoder))) == 3
     with pytest.raises(DataError, match=r"bad\.dcm"):
         list(runs["bad"].frames(decoder))
+
+
+def problems_of(source: Path, decoder: Decoder) -> dict[str, str]:
+    """Return the problem of each run that has one, by name."""
+    return {run.name: run.problem.problem for run in find_runs(source, decoder) if run.problem is not None}
+
+
+def test_an_instance_that_is_there_twice_gives_no_frame_twice(tmp_path: Path, decoder: Decoder) -> None:
+    for number in range(3):
+        one = dataset_of(run_of(3)[number : number + 1], NumberOfFrames=None, InstanceNumber=number + 1)
+        write_dicom(tmp_path / f"f{number}.dcm", one)
+    shutil.copy(tmp_path / "f1.dcm", tmp_path / "f1_copy.dcm")
+    runs = by_name(find_runs(tmp_path, decoder))
+    assert [path.name for path in runs["f0"].files] == ["f0.dcm", "f1.dcm", "f2.dcm"]
+    assert problems_of(tmp_path, decoder) == {"f1_copy": "is there twice: f1.dcm has the same SOP Instance UID"}
+
+
+def test_what_a_dicomdir_promises_and_has_not_is_told(tmp_path: Path, decoder: Decoder) -> None:
+    write_run(tmp_path / "IM1", run_of())
+    dicomdir_of(tmp_path, [["IM1"], ["GONE"], ["..", "outside"]])
+    assert set(by_name(find_runs(tmp_path, decoder))) == {"IM1", "DICOMDIR", "DICOMDIR-2"}
+    told = problems_of(tmp_path, decoder)
+    assert told["DICOMDIR"] == "lists a file that is not there"
+    assert set(told) == {"DICOMDIR", "DICOMDIR-2"}
+
+
+@pytest.mark.parametrize("name", ["link.mp4", "link.dcm", "link.png"])
+def test_a_link_that_leads_out_of_the_source_is_not_followed(tmp_path: Path, decoder: Decoder, name: str) -> None:
+    write_video_file(tmp_path / "in" / "good.mp4", VARIABLE[:3])
+    (tmp_path / "secret").write_bytes(b"not yours")
+    (tmp_path / "in" / name).symlink_to(tmp_path / "secret")
+    assert set(problems_of(tmp_path / "in", decoder)) == {"link"}
+    assert set(by_name(find_runs(tmp_path / "in", decoder))) == {"good", "link"}
+
+
+def test_hidden_files_are_no_runs(tmp_path: Path, decoder: Decoder) -> None:
+    write_frame_folder(tmp_path / "run", range(2))
+    write_frame_folder(tmp_path / ".run.partial", range(2))
+    write_video_file(tmp_path / "._clip.mp4", VARIABLE[:3])
+    assert [run.name for run in find_runs(tmp_path, decoder)] == ["run"]
 
 
 def test_nothing_there_is_refused(tmp_path: Path, decoder: Decoder) -> None:

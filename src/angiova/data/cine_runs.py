@@ -20,7 +20,7 @@ from angiova.data.importers.dicom import ImageFile, facts_of, runs_of, shown_fra
 from angiova.data.importers.dicom_files import image_files, is_source
 from angiova.data.importers.findings import Findings
 from angiova.data.importers.mask_files import pair_up
-from angiova.data.importers.source import frame_id_of, natural_key
+from angiova.data.importers.source import frame_id_of, natural_key, stays_inside
 from angiova.data.importers.video import is_video, pixels_of
 from angiova.data.manifest import DATASET_NAME, Manifest
 from angiova.data.pixels import GreyImage, read_grey
@@ -28,6 +28,8 @@ from angiova.data.records import FrameRecord
 from angiova.errors import DataError
 from angiova.files import sha256_file
 
+# What an import would say of files that could be runs and cannot be used.
+UNUSABLE: Final = ("dicomdir-unreadable", "dicomdir-file-missing", "path-escapes")
 KNOWN: Final = "a DICOM or video file, a folder of frames, a data set, or a folder of several runs"
 
 
@@ -38,6 +40,7 @@ class SourceKind(StrEnum):
     VIDEO = "video"
     FRAMES = "frames"
     DATASET = "dataset"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,9 @@ class CineRun:
 def find_runs(source: Path, decoder: Decoder) -> list[CineRun]:
     """Return the runs in a file, a data set or a folder (searched through), each under a name of its own.
 
-    A DICOM file that cannot be opened is a run with a problem, so that the others can go on.
+    What cannot be used is a run with a problem, so that it is told and the others can go on: a DICOM file that cannot
+    be opened or is there twice, a file that a DICOMDIR lists and that is missing, a link that leads out of the source.
+    Hidden files are left out.
 
     Raises:
         DataError: there is none.
@@ -122,9 +127,11 @@ def find_runs(source: Path, decoder: Decoder) -> list[CineRun]:
     if (source / DATASET_NAME).exists():
         return _of_dataset(Manifest(source))
     root = source.parent if source.is_file() else source
-    runs = _of_dicom(source, root, decoder) + _of_videos(source, root)
+    findings = Findings(fix=True)
+    runs = _of_dicom(source, root, decoder, findings) + _of_videos(source, root, findings)
     if source.is_dir():
-        runs += _of_images(source)
+        runs += _of_images(source, findings)
+    runs += _left_out(findings, root)
     if not runs:
         raise DataError("no run here", where=source, remedy=f"give {KNOWN}")
     return _with_own_names(runs)
@@ -142,13 +149,18 @@ def _of_dataset(manifest: Manifest) -> list[CineRun]:
     return _with_own_names(runs)
 
 
-def _of_dicom(source: Path, root: Path, decoder: Decoder) -> list[CineRun]:
+def _of_dicom(source: Path, root: Path, decoder: Decoder, findings: Findings) -> list[CineRun]:
     if (source.is_file() and is_video(source)) or not is_source(source):
         return []
     readable, broken = [], []
-    for path in image_files(source, decoder, Findings(fix=True)):
+    path_of_instance: dict[str, Path] = {}
+    for path in image_files(source, decoder, findings):
         try:
-            readable.append(ImageFile(path, facts_of(path, decoder)))
+            file = ImageFile(path, facts_of(path, decoder))
+            first = path_of_instance.setdefault(file.facts.instance, path)
+            if first != path:
+                raise DataError(f"is there twice: {first.name} has the same SOP Instance UID", remedy="remove one")
+            readable.append(file)
         except DataError as error:
             problem = DataError(error.problem, where=path, remedy=error.remedy)
             broken.append(CineRun(_name(path, root), SourceKind.DICOM, (path,), problem=problem))
@@ -159,22 +171,46 @@ def _of_dicom(source: Path, root: Path, decoder: Decoder) -> list[CineRun]:
     return runs + broken
 
 
-def _of_videos(source: Path, root: Path) -> list[CineRun]:
+def _of_videos(source: Path, root: Path, findings: Findings) -> list[CineRun]:
     paths = [source] if source.is_file() else sorted(source.rglob("*"), key=natural_key)
-    return [CineRun(_name(path, root), SourceKind.VIDEO, (path,)) for path in paths if is_video(path)]
+    videos = [path for path in paths if is_video(path) and not _is_hidden(path, root)]
+    return [
+        CineRun(_name(path, root), SourceKind.VIDEO, (path,))
+        for path in videos
+        if source.is_file() or stays_inside(path, root, findings)
+    ]
 
 
-def _of_images(source: Path) -> list[CineRun]:
+def _of_images(source: Path, findings: Findings) -> list[CineRun]:
     """Return each folder with images as a run; folders of masks beside them are left out as an import does."""
     folders: dict[Path, list[Path]] = defaultdict(list)
-    for pair in pair_up(source, Findings(fix=True)):
-        folders[pair.image.parent].append(pair.image)
+    for pair in pair_up(source, findings):
+        if not _is_hidden(pair.image, source):
+            folders[pair.image.parent].append(pair.image)
     runs = []
     for folder, paths in folders.items():
         parts = [part for part in folder.relative_to(source).parts if part != "images"]
         name = frame_id_of(parts or [source.resolve().name])
         runs.append(CineRun(name, SourceKind.FRAMES, tuple(sorted(paths, key=natural_key))))
     return runs
+
+
+def _left_out(findings: Findings, root: Path) -> list[CineRun]:
+    """Return what was found unusable as runs with problems, each once."""
+    found = {(f.where, f.message): f for f in findings.all if f.code in UNUSABLE}
+    return [
+        CineRun(
+            _name(Path(finding.where), root),
+            SourceKind.UNKNOWN,
+            (Path(finding.where),),
+            problem=DataError(finding.message, where=finding.where, remedy=finding.remedy),
+        )
+        for finding in found.values()
+    ]
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _name(path: Path, root: Path) -> str:
