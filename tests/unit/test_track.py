@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import av
 import numpy as np
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
 from angiova.data import rle
@@ -123,6 +125,34 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(checkpoint: Path, tmp
     (source / "good.mp4").unlink()
     with pytest.raises(DataError, match="no run could be tracked"):
         call(checkpoint, source, tmp_path / "other")
+
+
+def test_a_finished_run_whose_files_went_away_does_not_stop_the_others(
+    checkpoint: Path, dataset: Path, tmp_path: Path
+) -> None:
+    copy, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(dataset, copy)
+    call(checkpoint, copy, out, only=["r0"])
+    (copy / "images" / "r0-2.png").unlink()
+    assert call(checkpoint, copy, out, only=["r0", "r1"]) is ExitCode.SOME_CASES_FAILED
+    assert index(out) == [("r0", "failed"), ("r1", "done")]
+    assert "r0-2.png" in json.loads((out / "runs.json").read_text())["runs"][0]["problem"]
+    assert names(out) == {"r0", "r1", "runs.json"}
+
+
+def test_a_run_too_large_for_the_device_does_not_stop_the_others(
+    checkpoint: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = CineRun.frames
+
+    def too_large(run: CineRun, decoder: Decoder) -> Iterator[CineFrame]:
+        if run.name == "r0":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(run, decoder)
+
+    monkeypatch.setattr(CineRun, "frames", too_large)
+    assert call(checkpoint, dataset, tmp_path, only=["r0", "r1"]) is ExitCode.SOME_CASES_FAILED
+    assert index(tmp_path) == [("r0", "failed"), ("r1", "done")]
 
 
 def test_dicom_gets_a_segmentation_that_belongs_to_it(checkpoint: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import torch
 from rich.console import Console
 
 from angiova.data.cine_runs import CineRun, find_runs
@@ -140,7 +141,8 @@ def _track_all(tracking: Tracking, runs: Sequence[CineRun], out: Path) -> list[d
         tracking.progress.start(run.name)
         try:
             state = {"run": run.name, "state": _track_or_skip(tracking, run, out / run.name)}
-        except AngiovaError as error:
+        except (AngiovaError, OSError, torch.OutOfMemoryError) as error:
+            # A run that is too large for the device or the disk is no reason to leave the others out.
             state = {"run": run.name, "state": "failed", "problem": str(error)}
         states.append(state)
         write_json(out / INDEX_NAME, {"runs": states})
