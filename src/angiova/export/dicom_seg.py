@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, SegmentationStorage, generate_uid
 
 from angiova import __version__
 from angiova.data.decoding.dicom_file import DicomFile, open_dicom
@@ -138,13 +138,22 @@ def _read_sources(
         file = _opened(source, limits)
         headers.append(file.header)
         shapes_px.add((file.shape.height, file.shape.width))
-        numbers = range(1, file.shape.num_frames + 1) if "NumberOfFrames" in file.header else [None]
+        numbers = range(1, file.shape.num_frames + 1) if _has_numbers(file) else [None]
         frames += [_SourceFrame(file.header.SOPClassUID, file.header.SOPInstanceUID, number) for number in numbers]
     series = {(header.get("StudyInstanceUID"), header.get("SeriesInstanceUID")) for header in headers}
     if len(series) != 1 or len(shapes_px) != 1:
         remedy = "give the files of one series and size"
         raise DataError("the sources are not one run", where=sources[0] if sources else None, remedy=remedy)
     return headers, frames, shapes_px.pop()
+
+
+def _has_numbers(file: DicomFile) -> bool:
+    """Return whether frames of a file are referred to by number; one of a single-frame class may not be (PS3.3 10.3).
+
+    X-ray files that went through other software may be secondary captures.
+    """
+    is_single = file.header.SOPClassUID == SecondaryCaptureImageStorage and file.shape.num_frames == 1
+    return "NumberOfFrames" in file.header and not is_single
 
 
 def _opened(source: Path, limits: DecodeLimits) -> DicomFile:
