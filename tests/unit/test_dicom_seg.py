@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from pydicom import dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from angiova.errors import DataError
 from angiova.export.dicom_seg import CORONARY_ARTERY, Segment, write_dicom_seg
@@ -174,14 +175,24 @@ def test_files_of_two_series_are_no_run(tmp_path: Path) -> None:
         write_dicom_seg(tmp_path / "seg.dcm", sources, segments_of(masks_of(2, 0)))
 
 
-@pytest.mark.parametrize("elements", [{}, {"PixelSpacing": [0.2, 0.25]}, {"NumberOfFrames": None}])
-def test_public_validator_finds_no_error(tmp_path: Path, elements: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("num_frames", "elements"),
+    [
+        (4, {}),
+        (4, {"PixelSpacing": [0.2, 0.25]}),
+        (1, {}),
+        (1, {"NumberOfFrames": None}),
+        (1, {"SOPClassUID": SecondaryCaptureImageStorage}),
+    ],
+)
+@pytest.mark.parametrize("label", ["left main", "左主干"])
+def test_public_validator_finds_no_error(tmp_path: Path, num_frames: int, elements: dict[str, Any], label: str) -> None:
     validator = shutil.which("dciodvfy")
     if validator is None:
         pytest.skip("dciodvfy of Debian's dicom3tools is not installed")
-    num_frames = 1 if "NumberOfFrames" in elements else 4
     source = run_file(tmp_path / "run.dcm", num_frames, StudyDate="20200101", StudyTime="101010", **elements)
-    write_dicom_seg(tmp_path / "seg.dcm", [source], segments_of(masks_of(num_frames, 0), masks_of(num_frames, 1)))
+    segments = [Segment(f"{label} {seed}", list(masks_of(num_frames, seed))) for seed in range(2)]
+    write_dicom_seg(tmp_path / "seg.dcm", [source], segments)
     finished = subprocess.run([validator, str(tmp_path / "seg.dcm")], capture_output=True, text=True)
     said = finished.stdout + finished.stderr
     assert "Segmentation" in said  # it knew what it looked at

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from angiova import __version__
 from angiova.data.decoding.dicom_file import DicomFile, open_dicom
@@ -94,7 +94,7 @@ def read_sources(sources: Sequence[Path], limits: DecodeLimits | None, also: Seq
         file = _opened(source, limits or DecodeLimits(), (*SOURCE_KEYWORDS, *also))
         headers.append(file.header)
         shapes_px.add((file.shape.height, file.shape.width))
-        numbers = range(1, file.shape.num_frames + 1) if "NumberOfFrames" in file.header else [None]
+        numbers = range(1, file.shape.num_frames + 1) if _has_numbers(file) else [None]
         frames += [SourceFrame(file.header.SOPClassUID, file.header.SOPInstanceUID, number) for number in numbers]
     series = {(header.get("StudyInstanceUID"), header.get("SeriesInstanceUID")) for header in headers}
     if len(series) != 1 or len(shapes_px) != 1:
@@ -145,6 +145,15 @@ def write_derived(path: Path, header: Dataset) -> None:
     header["PixelData"].VR = "OB"
     with atomic_path(path) as partial:
         dcmwrite(partial, header, implicit_vr=False, little_endian=True, enforce_file_format=True)
+
+
+def _has_numbers(file: DicomFile) -> bool:
+    """Return whether frames of a file are referred to by number; one of a single-frame class may not be (PS3.3 10.3).
+
+    X-ray files that went through other software may be secondary captures.
+    """
+    is_single = file.header.SOPClassUID == SecondaryCaptureImageStorage and file.shape.num_frames == 1
+    return "NumberOfFrames" in file.header and not is_single
 
 
 def _opened(source: Path, limits: DecodeLimits, keywords: tuple[str, ...]) -> DicomFile:
