@@ -72,7 +72,11 @@ def test_the_memory_is_trained_where_there_are_clips(start: Path, finished: Path
     parts = {part.name: part for part in read_run(finished).model_parts}
     assert parts["segmenter_memory"].trainable == parts["segmenter_memory"].total > 0
     before, after = (load(folder, "cpu").model.segmenter.state_dict() for folder in (start / "model", finished))
-    for name in ("memory_attention.layer_norm.weight", "memory_encoder.projection.weight", "no_object_pointer"):
+    for name in (
+        "memory_attention.layer_norm.weight",
+        "memory_encoder.projection.weight",
+        "memory_temporal_positional_encoding",
+    ):
         assert not torch.equal(before[name], after[name]), name
 
 

@@ -157,7 +157,9 @@ def test_training_with_a_cache_learns_the_same(base: Path) -> None:
     assert courses[0] == pytest.approx(courses[1], rel=1e-6)
     counters = read_run(base / "with").resources.counters
     assert counters["vision_tower_features_found"] >= 4
-    assert counters["vision_tower_features_computed"] + counters["vision_tower_features_found"] == 12
+    assert (
+        counters["vision_tower_features_computed"] + counters["vision_tower_features_found"] == 12 + 2
+    )  # two to count arithmetic
 
 
 def test_frames_that_were_expected_but_not_asked_for_are_not_mistaken_for_others(tmp_path: Path) -> None:
