@@ -1,0 +1,14 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)]
+Base = Annotated[
+    Path | None, typer.Option(help="Where the adapter's base lies now; default: where it lay in training.")
+]
+Dataset = Annotated[Path, typer.Argument(help="Data set folder made by `angiova import` or `simulate`.")]
