@@ -63,6 +63,7 @@ def test_streamed_masks_are_exactly_those_of_the_whole_run(mode: Mode) -> None:
         assert np.array_equal(one.presence_N, other.presence_N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", Mode)
 def test_a_model_in_half_precision_draws_nearly_the_same(mode: Mode) -> None:
     model, processor = small_model()

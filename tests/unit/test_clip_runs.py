@@ -97,6 +97,7 @@ def test_resume_with_clips_equals_no_stop_bitwise(start: Path, finished: Path, t
     assert losses_of(run) == losses_of(finished)
 
 
+@pytest.mark.slow
 def test_the_layout_of_a_step_does_not_change_what_is_learnt(start: Path, tmp_path: Path) -> None:
     layouts = {"whole": (8, 1), "parts": (1, 8)}
     for name, (micro, accumulation) in layouts.items():

@@ -100,7 +100,9 @@ def alone(start: Path) -> Path:
     return start / "alone"
 
 
-@pytest.mark.parametrize(("micro", "accumulation", "devices"), [(1, 4, 1), (1, 2, 2)])
+@pytest.mark.parametrize(
+    ("micro", "accumulation", "devices"), [pytest.param(1, 4, 1, marks=pytest.mark.slow), (1, 2, 2)]
+)
 def test_the_layout_of_a_step_does_not_change_what_is_learnt(
     start: Path, alone: Path, tmp_path: Path, micro: int, accumulation: int, devices: int
 ) -> None:

@@ -128,6 +128,7 @@ def adapter_alone(start: Path) -> Path:
 STRATEGIES = ["fsdp2", pytest.param("zero2", marks=needs_deepspeed), pytest.param("zero3", marks=needs_deepspeed)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_devices_learn_and_save_what_one_does(start: Path, alone: Path, tmp_path: Path, strategy: str) -> None:
     train(write(start, tmp_path / "run", strategy), 2)

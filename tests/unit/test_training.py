@@ -94,7 +94,7 @@ def test_the_record_says_what_happened(start: Path, finished: Path) -> None:
         assert line["loss"] == pytest.approx(sum(weights[k] * v for k, v in line["losses"].items()), rel=1e-5)
 
 
-@pytest.mark.parametrize("average", [None, 0.9])
+@pytest.mark.parametrize("average", [None, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_resume_equals_no_stop_bitwise(start: Path, finished: Path, tmp_path: Path, average: float | None) -> None:
     run, straight, changes = tmp_path / "run", finished, {"optimizer": {"average": average}}
     if average is not None:
