@@ -13,6 +13,7 @@ from angiova.errors import DataError
 MAX_TEXT_BYTES: Final = 5_000_000
 MAX_LOG_BYTES: Final = 500_000_000
 MAX_FILES: Final = 20_000
+MOST_NESTED: Final = 100
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -57,13 +58,23 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401
     """
     try:
         text = read_text(path)
-        # An alias repeats a part, so that a small file can unfold to any size.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise yaml.YAMLError("aliases are not accepted")
+        # An alias repeats a part: a small file can unfold to any size.
+        _check_events(text)
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"not valid YAML ({reason})", where=path, remedy="write plain YAML") from None
+
+
+def _check_events(text: str) -> None:
+    """Refuse aliases, which multiply, and depth, which costs the parser its square."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not accepted")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_NESTED:
+            raise yaml.YAMLError(f"nested more than {MOST_NESTED} deep")
 
 
 def read_plain_json(path: Path) -> Any:  # noqa: ANN401
