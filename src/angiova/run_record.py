@@ -56,11 +56,23 @@ class SplitFacts(_Part):
     runs: int | None = None
 
 
+class OtherDataFacts(_Part):
+    """Another data set that was mixed in: its share of the samples, and the frames that it gave."""
+
+    folder: str
+    manifest_sha256: str
+    share: float
+    trained: SplitFacts
+    importer: str | None = None
+    source: str | None = None
+    licence: str | None = None
+
+
 class DataFacts(_Part):
     """The data set trained on, and where it says it came from.
 
     `training_frames_sha256` is of training_frames.parquet: patient, hashes and thumbnail of every frame trained on,
-    those of the run that this one started from included. None in runs of versions before it.
+    those of other data sets and of the run that this one started from included. None in runs of versions before it.
     """
 
     folder: str
@@ -71,6 +83,7 @@ class DataFacts(_Part):
     source: str | None = None
     licence: str | None = None
     training_frames_sha256: str | None = None
+    also: list[OtherDataFacts] = Field(default_factory=list)
 
 
 class Progress(_Part):

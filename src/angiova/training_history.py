@@ -12,6 +12,7 @@ from angiova.data.training_frames import read_training_frames, write_training_fr
 from angiova.errors import DataError
 from angiova.files import read_json, write_json
 from angiova.run_record import read_run, run_of
+from angiova.shipped import resolved
 
 HISTORY_NAME: Final = "trained_on.json"
 
@@ -39,6 +40,7 @@ def history_of(model: Path) -> pl.DataFrame | None:
     Raises:
         DataError: the history is damaged.
     """
+    model = resolved(model)
     if (model / HISTORY_NAME).exists():
         try:
             history = History.model_validate(read_json(model / HISTORY_NAME))

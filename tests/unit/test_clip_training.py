@@ -198,3 +198,17 @@ def test_every_trained_weight_has_a_gradient_whatever_a_process_drew(labelled: t
     example = frame_of(clip, 0) if labelled is None else only_labelled(clip, labelled)
     total(model(**processor.collate([example]))).backward()
     assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_a_batch_that_asks_nothing_of_the_memory_is_a_step_like_any_other() -> None:
+    """Only the memory is trained, and every frame of the clip is a key frame."""
+    model, processor = small_model()
+    frozen = dict.fromkeys(("projector", "bridge", "segmenter_decoder", "refiner"), False)
+    select_trainable(
+        model, TrainableSettings(language_model="frozen", vocabulary="frozen", segmenter_memory=True, **frozen)
+    )
+    clip = drawn_clip(key_frames=(0, 1, 2))
+    total(model.train()(**processor.collate([clip]))).backward()
+    gradients = [p.grad for p in model.parameters() if p.requires_grad]
+    assert gradients
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)

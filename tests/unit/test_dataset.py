@@ -12,7 +12,7 @@ from angiova.data.dataset import Example, ExampleDataset, ExampleSettings, choos
 from angiova.data.manifest import Manifest
 from angiova.data.prompts import make_turn
 from angiova.data.records import Split, TargetKind
-from angiova.data.syntax import RIGHT_SEGMENTS
+from angiova.data.syntax import RIGHT_SEGMENTS, SEGMENT_NAMES
 from angiova.errors import DataError
 from models import draw_frame, write_frames
 
@@ -60,6 +60,16 @@ def test_absent_segments_belong_to_the_other_tree_and_are_empty(tmp_path: Path) 
     absent = [target for target in chosen if target.mask.is_empty]
     assert len(absent) == 3
     assert all(target.segment in RIGHT_SEGMENTS for target in absent)
+
+
+def test_absent_segments_may_be_of_the_same_tree_where_all_in_view_are_labelled(tmp_path: Path) -> None:
+    """The drawn frames show two segments of the left tree, so 23 names are left, 15 of them of that tree."""
+    record = dataset(write_frames(tmp_path)).records[0]
+    settings = ExampleSettings(targets_per_frame=99, whole_only=0, absent_segments=99, absent_from="any")
+    chosen = choose_targets(record, settings, np.random.default_rng(0))
+    absent = {target.segment for target in chosen if target.mask.is_empty}
+    assert absent == set(SEGMENT_NAMES) - {"6", "11"}
+    assert len(absent - RIGHT_SEGMENTS) == 15
 
 
 def test_whole_only_asks_for_the_tree_alone(tmp_path: Path) -> None:

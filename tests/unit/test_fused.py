@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch.profiler import profile
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from angiova.model.adapters import adapter_tensors, merge_adapter, select_trainable
-from angiova.model.fused import fuse_layers, run_frozen_encoders_plainly
+from angiova.model.fused import _apply, fuse_layers, run_frozen_encoders_plainly
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.trainable import LoraSettings, TrainableSettings
 from models import small_model
@@ -148,3 +149,15 @@ def test_compiled_layers_share_one_graph() -> None:
     assert counters["stats"]["unique_graphs"] == 1  # of four layers
     assert not counters["graph_break"]
     torch.testing.assert_close(found, expected)
+
+
+def test_the_factor_of_an_update_costs_no_operation_of_its_own() -> None:
+    x, down, up = (torch.randn(size, dtype=torch.float64, requires_grad=True) for size in ((5, 8), (3, 8), (6, 3)))
+    weight, upstream = torch.randn(6, 8, dtype=torch.float64), torch.randn(5, 6, dtype=torch.float64)
+    with profile() as seen:
+        found = torch.autograd.grad(_apply(x, None, weight, None, down, up, 0.3, 0.0), (x, down, up), upstream)
+    expected = torch.autograd.grad(x @ weight.T + 0.3 * (x @ down.T) @ up.T, (x, down, up), upstream)
+    torch.testing.assert_close(found, expected)
+    names = [event.name for event in seen.events()]
+    assert not {"aten::mul", "aten::mul_"} & set(names)
+    assert sum(name in ("aten::mm", "aten::addmm", "aten::addmm_") for name in names) == 8

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from angiova.errors import ModelError
+from angiova.model import tracking
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.memory import MemoryBank
 from angiova.model.modeling import Sa2VAModel
@@ -76,6 +77,32 @@ def test_what_came_before_changes_a_tracked_frame() -> None:
             straight = list(track(model, frames, prompts, order, key_frames=[0]))
             swapped = list(track(model, [frames[1], frames[0], *frames[2:]], prompts, order, key_frames=[0]))
         assert not torch.allclose(straight[3].logits_NHW, swapped[3].logits_NHW, atol=1e-4)
+
+
+def test_prompted_frames_ask_again_and_judge_presence_alone() -> None:
+    model, frames, prompts = tracking_model()
+    with torch.no_grad():
+        asked = list(track(model, frames, prompts, TrackOrder.PROMPTED, key_frames=[0]))
+        unasked = list(track(model, frames, prompts, TrackOrder.KEY_FRAMES, key_frames=[0]))
+        alone = list(track(model, frames, prompts, TrackOrder.INDEPENDENT))
+    assert torch.equal(asked[0].logits_NHW, unasked[0].logits_NHW)
+    for of_asked, of_unasked, of_alone in zip(asked[1:], unasked[1:], alone[1:], strict=True):
+        torch.testing.assert_close(of_asked.decoded.presence_N, of_alone.decoded.presence_N, rtol=1e-3, atol=1e-3)
+        assert not torch.allclose(of_asked.logits_NHW, of_unasked.logits_NHW, atol=1e-4)
+        assert not torch.allclose(of_asked.logits_NHW, of_alone.logits_NHW, atol=1e-4)
+        assert of_asked.decoded.logits_N1hw.shape == of_alone.decoded.logits_N1hw.shape
+
+
+@pytest.mark.parametrize("order", TrackOrder)
+def test_frames_encoded_together_give_the_same_masks(order: TrackOrder, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, frames, prompts = tracking_model()
+    with torch.no_grad():
+        single = list(track(model, frames, prompts, order, key_frames=[0, 3]))
+        monkeypatch.setattr(tracking, "_frames_together", lambda device: 2)
+        together = list(track(model, frames, prompts, order, key_frames=[0, 3]))
+    assert [frame.frame for frame in together] == list(range(NUM_FRAMES))
+    for one, other in zip(single, together, strict=True):
+        torch.testing.assert_close(one.logits_NHW, other.logits_NHW, rtol=1e-3, atol=1e-3)
 
 
 def test_gradients_flow_through_time_to_the_prompt() -> None:

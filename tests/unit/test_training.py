@@ -20,12 +20,15 @@ from angiova.errors import ConfigError, DataError, ExitCode, TrainingError
 from angiova.files import sha256_file
 from angiova.inference.evaluation import evaluate_model
 from angiova.inference.predictor import load
+from angiova.model.fingerprint import fingerprint
+from angiova.report.audit.auditing import audit
 from angiova.run_record import read_run
-from angiova.training.averaging import AveragedWeights
+from angiova.training.averaging import AVERAGE_NAME, AveragedWeights
 from angiova.training.callbacks import read_metrics
 from angiova.training.checkpoints import COMPLETE_NAME, complete_checkpoints
 from angiova.training.config import Recipe, dump_recipe, load_recipe
 from angiova.training.trainer import train
+from angiova.training_history import history_of
 from models import small_model, write_frames
 
 
@@ -136,6 +139,23 @@ def test_accumulation_counts_micro_steps(start: Path, tmp_path: Path) -> None:
     assert timed.optimizer_step is not None
     assert (timed.micro_step.count, timed.optimizer_step.count) == (12, 6)
     assert len(complete_checkpoints(tmp_path / "run" / "checkpoints")) == 1
+
+
+def test_another_data_set_is_mixed_in_and_written_down(start: Path, tmp_path: Path) -> None:
+    """Four frames four times are half of the samples; the other half comes from two frames of another data set."""
+    other = write_frames(tmp_path / "other", frames=4)
+    also = [{"folder": str(other.folder), "share": 0.5}]
+    data = {"folder": str(start / "data"), "repeats": 4, "workers": 0, "also": also}
+    run = tmp_path / "mixed"
+    assert train(recipe(start, run, data=data, batch={"micro": 8})) is ExitCode.DONE
+    record = read_run(run)
+    assert record.progress.samples_seen == 32
+    (mixed,) = record.data.also
+    assert (mixed.share, mixed.trained.frames, mixed.source) == (0.5, 2, "drawn")
+    trained = history_of(run)
+    assert trained is not None
+    assert trained["frame_id"].to_list() == ["f0", "f1", "f4", "f5", "f0", "f1"]
+    assert "steps-planned" not in [finding.code for finding in audit(run).findings]
 
 
 def test_half_a_checkpoint_does_not_count(finished: Path, tmp_path: Path) -> None:
@@ -272,6 +292,10 @@ def test_the_average_is_saved_and_training_goes_on_from_the_trained_weights(star
     losses = [[line["loss"] for line in of_run if "loss" in line] for of_run in lines]
     assert losses[0] == losses[1]
     assert not torch.equal(weights["plain"], weights["averaged"])
+    newest = complete_checkpoints(tmp_path / "averaged" / "checkpoints")[-1]
+    before = fingerprint(newest)
+    (newest / AVERAGE_NAME).unlink()
+    assert fingerprint(newest) == before  # an adapter can have it as its base
 
 
 def test_the_average_is_by_hand(tmp_path: Path) -> None:

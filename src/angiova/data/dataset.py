@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,8 +39,11 @@ class ExampleSettings(BaseModel):
     Attributes:
         targets_per_frame: most targets asked about in one example.
         whole_only: share of examples that ask for the whole tree alone (these may be flipped).
-        absent_segments: number of segments of the *other* coronary tree asked about in an example with named
-            segments; they cannot be in the frame, so the right answer is an empty mask.
+        absent_segments: number of segments asked about in an example with named segments that are not in the frame;
+            the right answer is an empty mask.
+        absent_from: where they come from: segments of the *other* coronary tree cannot be in the frame; those of the
+            same tree that are not labelled are absent only where every segment in view is labelled, as in ARCADE and
+            simulated frames (`any`).
         joined: share of examples in which two targets are asked for in one question.
     """
 
@@ -49,6 +52,7 @@ class ExampleSettings(BaseModel):
     targets_per_frame: int = Field(4, ge=1)
     whole_only: float = Field(0.3, ge=0, le=1)
     absent_segments: int = Field(1, ge=0)
+    absent_from: Literal["other_tree", "any"] = "other_tree"
     joined: float = Field(0.15, ge=0, le=1)
 
 
@@ -200,19 +204,21 @@ def choose_targets(record: FrameRecord, settings: ExampleSettings, rng: np.rando
     others = [target for target in drawn if target.kind is not TargetKind.VESSEL_TREE]
     if whole and (not others or rng.random() < settings.whole_only):
         return whole
-    others += _absent_segments(record, settings.absent_segments, rng)
+    others += _absent_segments(record, settings, rng)
     room = max(settings.targets_per_frame - len(whole), 1)
     chosen = whole + [others[i] for i in rng.permutation(len(others))[:room]]
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _absent_segments(record: FrameRecord, count: int, rng: np.random.Generator) -> list[Target]:
-    """Return empty targets for segments of the tree that is not injected; none unless the view shows one tree."""
+def _absent_segments(record: FrameRecord, settings: ExampleSettings, rng: np.random.Generator) -> list[Target]:
+    """Return empty targets for segments that are not in the frame; none unless the view shows one tree."""
     named = [target for target in record.targets if target.segment is not None]
-    sides = sides_of(record)
+    sides, count = sides_of(record), settings.absent_segments
     if count == 0 or len(sides) != 1:
         return []
-    elsewhere = [number for number in SEGMENT_NAMES if (number in RIGHT_SEGMENTS) not in sides]
+    seen = {target.segment for target in named}
+    is_any = settings.absent_from == "any"
+    elsewhere = [n for n in SEGMENT_NAMES if (n not in seen if is_any else (n in RIGHT_SEGMENTS) not in sides)]
     nothing = rle.empty(record.height, record.width)
     return [
         Target(segment_phrase(elsewhere[i]), TargetKind.SEGMENT, nothing, named[0].origin, segment=elsewhere[i])

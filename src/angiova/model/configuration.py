@@ -13,7 +13,7 @@ PixelStatistics = Literal["exact", "bf16"]
 Upsampling = Literal["once", "twice"]
 MemoryPrecision = Literal["as_computed", "bf16"]
 KeyFrames = Literal["spread", "first"]
-TrackOrderName = Literal["independent", "reference", "key_frames"]
+TrackOrderName = Literal["independent", "reference", "key_frames", "prompted"]
 
 
 class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -26,6 +26,8 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
         tile_px: side of one image tile of the vision-language model, in pixels.
         refiner_width: channels of the refiner's first level; None leaves the refiner out, which is the
             reference's behaviour.
+        refiner_levels: resolutions that the refiner looks at, each half of the one before, the first half of the
+            image's own.
         mask_selection: `"single"` uses SAM2's single-mask token; `"best_iou"` picks among its three multi-mask
             tokens by predicted IoU, as the reference does.
         max_tiles: most tiles that the vision-language model sees of an image, the thumbnail not counted.
@@ -47,6 +49,7 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
     seg_token_id: int | None = None
     tile_px: int = 448
     refiner_width: int | None = None
+    refiner_levels: int = 4
     mask_selection: MaskSelection = "single"
     max_tiles: int = 1
     pixel_statistics: PixelStatistics = "exact"
@@ -55,7 +58,7 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
     memory_precision: MemoryPrecision = "as_computed"
     key_frames: KeyFrames = "spread"
     num_key_frames: int = 5
-    track_order: TrackOrderName = "key_frames"
+    track_order: TrackOrderName = "prompted"
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401
@@ -68,6 +71,11 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
     def text_hidden_size(self) -> int:
         """Width of the language model."""
         return int(self.vlm_config.text_config.hidden_size)  # type: ignore[union-attr]
+
+    @property
+    def most_tokens(self) -> int:
+        """How many tokens the language model can read, its own answer among them."""
+        return int(self.vlm_config.text_config.max_position_embeddings)  # type: ignore[union-attr]
 
     @property
     def prompt_hidden_size(self) -> int:

@@ -161,8 +161,8 @@ class _LoraLinear(Function):
         x, factor, weight, down, up, hidden, keep = ctx.saved_tensors
         shape, gradient = gradient.shape[:-1], gradient.flatten(0, -2)
         z = x if factor is None else F.silu(x).mul_(factor)
-        g_hidden = (gradient @ up).mul_(ctx.scale)
-        g_up = (gradient.T @ hidden).mul_(ctx.scale)
+        g_hidden = _scaled_product(gradient, up, ctx.scale)
+        g_up = _scaled_product(gradient.T, hidden, ctx.scale)
         g_down = g_hidden.T @ (z if keep is None else _dropped(z, keep, ctx.rate))
         g_z = gradient @ weight
         if keep is None:
@@ -173,6 +173,13 @@ class _LoraLinear(Function):
         g_x = g_x.view(*shape, -1)
         g_factor = None if g_factor is None else g_factor.view(*shape, -1)
         return g_x, g_factor, None, None, g_down, g_up, None, None
+
+
+def _scaled_product(left: Tensor, right: Tensor, scale: float) -> Tensor:
+    """Return scale * left @ right in one operation; the compiler, which fuses the factor, is left to do so."""
+    if torch.compiler.is_compiling():
+        return (left @ right).mul_(scale)
+    return torch.addmm(left.new_empty(()), left, right, beta=0, alpha=scale)  # with beta 0 the first is not read
 
 
 def _dropped(z: Tensor, keep: Tensor, rate: float) -> Tensor:

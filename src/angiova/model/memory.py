@@ -183,7 +183,8 @@ def _pointers_of(sam: Sam2VideoModel, bank: MemoryBank, frame: int, ahead: bool)
         nothing_0NC = next(iter(bank.conditioning.values())).features_NCHW.flatten(2).permute(2, 0, 1)[:0]
         return nothing_0NC, nothing_0NC
     pointers_KNP = torch.stack([pointer for _, pointer in chosen])
-    distances_K = torch.tensor([float(distance) for distance, _ in chosen], device=pointers_KNP.device)
+    distances_K = torch.tensor([float(distance) for distance, _ in chosen])
+    distances_K = distances_K.to(pointers_KNP.device, non_blocking=True)
     positions_KNC = pointers_KNP.new_zeros(*pointers_KNP.shape[:2], sam.mem_dim)
     if sam.config.enable_temporal_pos_encoding_for_object_pointers:  # SAM 2.1
         sine_KP = get_1d_sine_pe(distances_K / max(bank.num_pointers, 1), dim=pointers_KNP.shape[2])

@@ -12,6 +12,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, InternVLForConditionalGeneration, PreTrainedModel
+from transformers.generation.streamers import BaseStreamer
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from angiova.errors import ModelError
@@ -46,7 +47,9 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         self.segmenter = Sam2VideoModel(config.segmenter_config)
         self.bridge = Bridge(config.text_hidden_size, config.prompt_hidden_size)
         self.refiner = (
-            None if config.refiner_width is None else Refiner(config.refiner_width, config.prompt_hidden_size)
+            None
+            if config.refiner_width is None
+            else Refiner(config.refiner_width, config.prompt_hidden_size, config.refiner_levels)
         )
         self.post_init()
 
@@ -93,7 +96,8 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             measured["language"] = self._language_loss(states_BLH, labels)
         if masks is not None:
             measured |= losses.mask_losses(decoded, masks, anchor, optional_losses)
-            if _others_wait_for_gradients() and (clips is not None or self._trains_memory()):
+            waits = _others_wait_for_gradients() and (clips is not None or self._trains_memory())
+            if waits or (torch.is_grad_enabled() and not any(loss.requires_grad for loss in measured.values())):
                 measured["mask"] = measured["mask"] + touch_weights(self)
         return Sa2VAOutput(losses=measured, masks=decoded)
 
@@ -151,15 +155,24 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         decoded = decode_objects(self.segmenter, features, prompts_NP, self.config.mask_selection)
         return self.finish_masks(frames, decoded, frame_of_object_N)
 
+    def decode_in_parts(self, frames: EncodedFrames, states_NH: Tensor, frame_of_object_N: Tensor) -> MaskOutput:
+        """Decode masks as `decode_masks` does, OBJECTS_AT_ONCE at a time; N is at least 1."""
+        parts = zip(
+            torch.split(states_NH, OBJECTS_AT_ONCE), torch.split(frame_of_object_N, OBJECTS_AT_ONCE), strict=True
+        )
+        return MaskOutput.joined(self.decode_masks(frames, states, frame_of) for states, frame_of in parts)
+
     def finish_masks(self, frames: EncodedFrames, decoded: DecodedMasks, frame_of_object_N: Tensor) -> MaskOutput:
         """Bring SAM2's low-resolution masks of N objects to the resolution of their images.
 
         They are refined if there is a refiner and `frames` has its detail, upsampled otherwise.
         """
-        frame_of_object = frame_of_object_N.tolist()
+        # Of a frame alone all is known without waiting for the device.
+        is_alone = len(frames.sizes) == 1
+        frame_of_object = [0] * len(frame_of_object_N) if is_alone else frame_of_object_N.tolist()
         groups, presence_N = [], decoded.presence_N
         for members in _groups_of([frames.sizes[frame] for frame in frame_of_object]):
-            objects_G = torch.tensor(members, device=frame_of_object_N.device)
+            objects_G = torch.tensor(members).to(frame_of_object_N.device, non_blocking=True)
             coarse_G1hw = decoded.logits_N1hw[objects_G]
             if self.refiner is None or not frames.detail:
                 logits_GHW = self._upsample(coarse_G1hw, frames.sizes[frame_of_object[members[0]]])
@@ -188,14 +201,8 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         runs = [(frame, len(list(members))) for frame, members in groupby(frame_of_object)]
         details = [frames.detail[frame] for frame, _ in runs]
         counts = [count for _, count in runs]
-        tokens = torch.split(tokens_GC, counts)
-        maps_GMHW = torch.cat(
-            [self.refiner.mix(detail.pixels_BCHW, prompts) for detail, prompts in zip(details, tokens, strict=True)]
-        )
-        logits_GHW = self.refiner.fuse(maps_GMHW, coarse_G1hw)
-        masks = torch.split(logits_GHW, counts)
-        evidence = [self.refiner.presence(*triple) for triple in zip(details, tokens, masks, strict=True)]
-        return logits_GHW, torch.cat(evidence)
+        logits_GHW = self.refiner.fuse(self.refiner.mix(details, counts, tokens_GC), coarse_G1hw)
+        return logits_GHW, self.refiner.presence(details, counts, tokens_GC, logits_GHW)
 
     @torch.no_grad()
     def generate(
@@ -225,16 +232,8 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         masks = None
         if len(spoken.states_NH):
             counts_B = torch.tensor(spoken.num_masks_B, device=frame_of_sequence.device)
-            frame_of_object_N = frame_of_sequence.repeat_interleave(counts_B)
             frames = self.encode_frames(segmenter_pixels, images)
-            masks = MaskOutput.joined(
-                self.decode_masks(frames, states, frame_of)
-                for states, frame_of in zip(
-                    torch.split(spoken.states_NH, OBJECTS_AT_ONCE),
-                    torch.split(frame_of_object_N, OBJECTS_AT_ONCE),
-                    strict=True,
-                )
-            )
+            masks = self.decode_in_parts(frames, spoken.states_NH, frame_of_sequence.repeat_interleave(counts_B))
         return Sa2VAGeneration(spoken.answer_ids, masks, spoken.num_masks_B)
 
     @torch.no_grad()
@@ -248,11 +247,22 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         eos_token_id: int,
         pad_token_id: int,
         max_new_tokens: int = 64,
+        streamer: BaseStreamer | None = None,
+        with_probabilities: bool = False,
     ) -> SpokenAnswers:
         """Answer B prompts in words (greedy); prompts are padded on the left. See `forward` for shapes.
 
         The `[SEG]` states come from one more pass over prompt and answer, the very pass of training, so that a mask
-        does not depend on how its words were made, and a final `[SEG]` is not lost.
+        does not depend on how its words were made, and a final `[SEG]` is not lost. States of
+        `[SEG]` tokens in the prompt itself, as earlier turns have them, come before those of the answer.
+
+        Args:
+            input_ids: see `forward`, as for all that is not named here.
+            eos_token_id: ends an answer.
+            pad_token_id: fills up behind it.
+            max_new_tokens: longest answer.
+            streamer: is handed each token as it is made; B is 1 then.
+            with_probabilities: whether answers come with the probability of each of their tokens.
         """
         visual = self._visual_tokens(tiles, tile_counts)
         prompt_BLH = self._embed(input_ids, visual, frame_of_sequence)
@@ -263,16 +273,26 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             do_sample=False,
             eos_token_id=eos_token_id,
             pad_token_id=pad_token_id,
+            streamer=streamer,
         )
         answer_mask_BK = _until_first(answers_BK, eos_token_id)
         ids_BL = torch.cat([input_ids, answers_BK], dim=1)
         mask_BL = torch.cat([attention_mask, answer_mask_BK.to(attention_mask.dtype)], dim=1)
         is_seg_BL = self._is_seg(ids_BL, mask_BL)
-        states_NH = prompt_BLH[:0, 0]
-        if is_seg_BL.any():
-            states_NH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)[is_seg_BL]
+        states_NH, probabilities = prompt_BLH[:0, 0], None
+        if is_seg_BL.any() or with_probabilities:
+            states_BLH = self._run_language_model(self._embed(ids_BL, visual, frame_of_sequence), mask_BL)
+            states_NH = states_BLH[is_seg_BL]
+            if with_probabilities:
+                probabilities = self._probabilities(states_BLH, answers_BK, answer_mask_BK)
         kept = [ids[mask].tolist() for ids, mask in zip(answers_BK, answer_mask_BK, strict=True)]
-        return SpokenAnswers(kept, states_NH, is_seg_BL.sum(dim=1).tolist())
+        return SpokenAnswers(kept, states_NH, is_seg_BL.sum(dim=1).tolist(), probabilities)
+
+    def _probabilities(self, states_BLH: Tensor, answers_BK: Tensor, answer_mask_BK: Tensor) -> list[list[float]]:
+        """Return the probability of each token of the answers, which end the sequences of the states."""
+        logits_BKV = self.vlm.lm_head(states_BLH[:, -answers_BK.shape[1] - 1 : -1]).float()
+        chosen_BK = logits_BKV.softmax(dim=-1).gather(2, answers_BK.unsqueeze(2)).squeeze(2)
+        return [row[mask].tolist() for row, mask in zip(chosen_BK, answer_mask_BK, strict=True)]
 
     def seg_states(
         self,

@@ -23,6 +23,7 @@ def nano_config(
     tile_px: int = NANO_TILE_PX,
     segmenter_px: int = NANO_SEGMENTER_PX,
     refiner_width: int | None = 24,
+    refiner_levels: int = 4,
 ) -> Sa2VAConfig:
     """Return the configuration of `nano`.
 
@@ -33,6 +34,7 @@ def nano_config(
         tile_px: side of the image that the vision-language model sees, a multiple of 32.
         segmenter_px: side of the square that SAM2 sees, a multiple of 32.
         refiner_width: channels of the refiner's first level; None leaves the refiner out.
+        refiner_levels: resolutions that the refiner looks at.
     """
     return Sa2VAConfig(
         vlm_config=_nano_vlm(vocabulary, image_token_id, tile_px).to_dict(),
@@ -40,6 +42,7 @@ def nano_config(
         seg_token_id=seg_token_id,
         tile_px=tile_px,
         refiner_width=refiner_width,
+        refiner_levels=refiner_levels,
         mask_selection="single",
     )
 

@@ -12,14 +12,16 @@ from angiova.model.adapters import ADAPTER_NAME, attach_adapter, read_adapter
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.processing import Sa2VAProcessor
 from angiova.run_record import RUN_NAME, read_run
+from angiova.shipped import resolved
 
 
 def checkpoint_folder(model: Path) -> Path:
-    """Return the checkpoint that `model` stands for: itself, or the best one of a run.
+    """Return the checkpoint that `model` stands for: itself, the best one of a run, or the shipped one.
 
     Raises:
         ModelError: it is neither a run with a checkpoint nor a checkpoint.
     """
+    model = resolved(model)
     if (model / "config.json").exists() or is_adapter(model):
         return model
     if not (model / RUN_NAME).exists():
@@ -43,7 +45,7 @@ def open_model(
     Args:
         folder: a model's folder, or an adapter's.
         base: where the adapter's base lies now; default: where it lay when the adapter was trained.
-        dtype: type of the weights; default: as stored.
+        dtype: type of the weights; default: as stored, but float32 where float16 is: it saves space, not time.
 
     Raises:
         ModelError: a file is missing or damaged, a weight is missing or left over, or the base is another one.
@@ -69,4 +71,4 @@ def _open_plain(folder: Path, dtype: torch.dtype | None) -> tuple[Sa2VAModel, Sa
     wrong = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
     if wrong:
         raise ModelError(f"{len(wrong)} weights missing or unexpected, e.g. {wrong[0]}", where=folder)
-    return model, processor
+    return model.float() if dtype is None and model.dtype == torch.float16 else model, processor

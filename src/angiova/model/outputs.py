@@ -81,9 +81,8 @@ class EncodedFrames:
     sizes: list[tuple[int, int]]
 
     def frame(self, index: int) -> EncodedFrames:
-        """Return one frame alone."""
-        chosen_1 = torch.tensor([index], device=self.features.coarse_FCHW.device)
-        return EncodedFrames(self.features.select(chosen_1), self.detail[index : index + 1], [self.sizes[index]])
+        """Return one frame alone, as a view."""
+        return EncodedFrames(self.features.frame(index), self.detail[index : index + 1], [self.sizes[index]])
 
 
 @dataclass(frozen=True)  # without slots, as `FrameDetail`
@@ -107,11 +106,13 @@ class SpokenAnswers:
         answer_ids: the generated tokens of each prompt, without padding.
         states_NH: last hidden states of all `[SEG]` tokens, prompt by prompt.
         num_masks_B: how many `[SEG]` tokens each answer has.
+        probabilities: the probability of each generated token of each answer, where asked for.
     """
 
     answer_ids: list[list[int]]
     states_NH: Tensor
     num_masks_B: list[int]
+    probabilities: list[list[float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

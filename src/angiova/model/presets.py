@@ -19,6 +19,7 @@ from angiova.model.configuration import Sa2VAConfig
 from angiova.model.internvl_sizes import INTERNVL3_SIZES, TILE_PX, internvl3_config
 from angiova.model.modeling import Sa2VAModel
 from angiova.model.nano import NANO_SEGMENTER_PX, NANO_TILE_PX, nano_config
+from angiova.model.refiner import LEVELS
 from angiova.model.sam2_sizes import HIERA_SIZES, Sam2Version, sam2_config
 from angiova.model.tokenizer import IMG_CONTEXT, SEG, build_nano_tokenizer
 
@@ -54,11 +55,14 @@ def preset_config(preset: str) -> Sa2VAConfig:
 
 
 def build_nano(
-    tile_px: int = NANO_TILE_PX, segmenter_px: int = NANO_SEGMENTER_PX, refiner_width: int | None = REFINER_WIDTH
+    tile_px: int = NANO_TILE_PX,
+    segmenter_px: int = NANO_SEGMENTER_PX,
+    refiner_width: int | None = REFINER_WIDTH,
+    refiner_levels: int = LEVELS,
 ) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
     """Return `nano`, possibly smaller; see `nano_config` for the arguments."""
     tokenizer = build_nano_tokenizer(tokenizer_corpus())
-    config = nano_config(len(tokenizer), *_token_ids(tokenizer), tile_px, segmenter_px, refiner_width)
+    config = nano_config(len(tokenizer), *_token_ids(tokenizer), tile_px, segmenter_px, refiner_width, refiner_levels)
     return Sa2VAModel(config), tokenizer
 
 

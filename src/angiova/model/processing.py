@@ -118,10 +118,6 @@ class Sa2VAProcessor:
         batch["frame_of_sequence"] = torch.tensor(list(frame_of_question))
         return batch
 
-    def run_prompt(self, key_images: Sequence[Pixels], question: str) -> Batch:
-        """Make the inputs of one question about a whole run; see `run_prompts`."""
-        return self.run_prompts(key_images, [question])
-
     def run_prompts(self, key_images: Sequence[Pixels], questions: Sequence[str]) -> Batch:
         """Make the inputs of questions about a whole run, of which the language model sees the key frames.
 
@@ -133,6 +129,31 @@ class Sa2VAProcessor:
         tiles = torch.cat([self.tiles(image, max_tiles=1) for image in key_images])
         about = torch.zeros(len(questions), dtype=torch.long)
         return batch | {"tiles": tiles, "tile_counts": [len(key_images)], "frame_of_sequence": about}
+
+    def conversation(
+        self, images: Sequence[Pixels], turns: Sequence[Turn], question: str, *, is_run: bool
+    ) -> dict[str, Any]:
+        """Make the inputs of a question that follows earlier turns about the same frame, or about the same run.
+
+        Questions and answers are joined as training joins them. The result suits `Sa2VAModel.speak`.
+
+        Args:
+            images: the frame alone, or the key frames of the run.
+            turns: what was asked and answered before, in order.
+            question: what is asked now.
+            is_run: whether `images` are key frames: one tile each, as in `run_prompts`.
+        """
+        parts = [self.tiles(image, max_tiles=1 if is_run else None) for image in images]
+        head = "".join(self.image_block(len(tiles)) for tiles in parts)
+        before, _ = self._encode_dialogue(turns, head)
+        ids = before + self._encode(self.question(("" if turns else head) + question.strip()))
+        return {
+            "input_ids": torch.tensor([ids]),
+            "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
+            "tiles": torch.cat(parts),
+            "tile_counts": [sum(len(tiles) for tiles in parts)],
+            "frame_of_sequence": torch.zeros(1, dtype=torch.long),
+        }
 
     def tiles(self, image: Pixels, max_tiles: int | None = None) -> Tensor:
         """Return the tiles of an image for the vision-language model, shape (T, 3, t, t); at most the configured."""

@@ -8,13 +8,14 @@ low-resolution logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEVELS = 4
+LEVELS = 4  # of the detail encoder, unless the configuration says otherwise
 DETAIL_WIDTH = 16
 OBJECT_MAPS = 6
 FUSION_WIDTH = 8
@@ -83,11 +84,12 @@ class DetailEncoder(nn.Module):
 
     Args:
         width: channels of the first level; they double at each of the next ones, up to eight times.
+        levels: resolutions, each half of the one before.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, levels: int = LEVELS) -> None:
         super().__init__()
-        widths = [width * min(2**level, 8) for level in range(LEVELS)]
+        widths = [width * min(2**level, 8) for level in range(levels)]
         self.scene_width = 2 * widths[-1]
         self.down = nn.ModuleList(
             ConvBlock(before, after) for before, after in zip([4, *widths[:-1]], widths, strict=True)
@@ -104,7 +106,7 @@ class DetailEncoder(nn.Module):
     def forward(self, images_B1HW: Tensor) -> FrameDetail:
         """Return the detail of frames of any H and W; they are padded inside to what the pyramid needs."""
         height, width = images_B1HW.shape[-2:]
-        multiple = 2**LEVELS
+        multiple = 2 ** len(self.down)
         padded = F.pad(images_B1HW, (0, -width % multiple, 0, -height % multiple), mode="replicate")
         x = F.pixel_unshuffle(padded, 2)
         skips: list[Tensor] = []
@@ -124,11 +126,12 @@ class Refiner(nn.Module):
     Args:
         width: channels of the first level of the detail encoder.
         prompt_size: width P of the objects' prompts.
+        levels: resolutions of the detail encoder.
     """
 
-    def __init__(self, width: int, prompt_size: int) -> None:
+    def __init__(self, width: int, prompt_size: int, levels: int = LEVELS) -> None:
         super().__init__()
-        self.detail = DetailEncoder(width)
+        self.detail = DetailEncoder(width, levels)
         self.mixer = nn.Sequential(
             nn.Linear(prompt_size, prompt_size), nn.GELU(), nn.Linear(prompt_size, OBJECT_MAPS * DETAIL_WIDTH)
         )
@@ -137,17 +140,17 @@ class Refiner(nn.Module):
         read = self.detail.scene_width + prompt_size + DETAIL_WIDTH + 2
         self.evidence = nn.Sequential(nn.Linear(read, EVIDENCE_WIDTH), nn.GELU(), nn.Linear(EVIDENCE_WIDTH, 1))
 
-    def mix(self, detail_1CHW: Tensor, tokens_NP: Tensor) -> Tensor:
-        """Return the maps (N, OBJECT_MAPS, H, W) that N objects of one frame make of its detail.
+    def mix(self, details: Sequence[FrameDetail], counts: Sequence[int], tokens_NP: Tensor) -> Tensor:
+        """Return the maps (N, OBJECT_MAPS, H, W) that N objects make of the detail of their frames.
 
         Args:
-            detail_1CHW: features of `detail` for the frame, shape (1, DETAIL_WIDTH, H, W); never copied an object.
+            details: features of frames of one size; never copied an object.
+            counts: how many objects each frame has, in the objects' order; they sum to N.
             tokens_NP: the segmenter's answer token of each object, shape (N, P).
         """
-        num_channels = detail_1CHW.shape[1]
-        weights_NMC = self.mixer(tokens_NP).view(len(tokens_NP), OBJECT_MAPS, num_channels)
-        maps_NMHW: Tensor = torch.einsum("nmc,chw->nmhw", weights_NMC, detail_1CHW[0]) / num_channels**0.5
-        return maps_NMHW
+        weights_NMC = self.mixer(tokens_NP).view(len(tokens_NP), OBJECT_MAPS, DETAIL_WIDTH) / DETAIL_WIDTH**0.5
+        of_frames = zip(torch.split(weights_NMC, list(counts)), details, strict=True)
+        return torch.cat([torch.einsum("nmc,chw->nmhw", weights, d.pixels_BCHW[0]) for weights, d in of_frames])
 
     def fuse(self, maps_NMHW: Tensor, coarse_N1hw: Tensor) -> Tensor:
         """Return refined logits (N, H, W) from the objects' maps and SAM2's low-resolution logits (N, 1, h, w)."""
@@ -157,21 +160,26 @@ class Refiner(nn.Module):
         logits_N1HW: Tensor = coarse_N1HW + correction_N1HW
         return logits_N1HW.squeeze(1)
 
-    def presence(self, detail: FrameDetail, tokens_NP: Tensor, logits_NHW: Tensor) -> Tensor:
-        """Return what one frame and N refined masks of it say for "the object is in the frame": a logit each, (N,).
+    def presence(
+        self, details: Sequence[FrameDetail], counts: Sequence[int], tokens_NP: Tensor, logits_NHW: Tensor
+    ) -> Tensor:
+        """Return what frames and N refined masks of them say for "the object is in the frame": a logit each, (N,).
 
         SAM2's object score sees tokens alone and needs long to learn that a frame holds no contrast. The deepest
         features of the frame show it at once, for all objects alike; so does each mask: how large it is, how sure,
         and what the image looks like under it (a catheter is no vessel). Masks are read, not changed: no gradient
-        goes back through them.
+        goes back through them. Arguments as for `mix` and `fuse`.
         """
         probability_NHW = logits_NHW.detach().float().sigmoid()
         area_N = probability_NHW.mean(dim=(-2, -1))
         sureness_N = probability_NHW.square().mean(dim=(-2, -1)) / area_N.clamp(min=SMALLEST_AREA)
-        total_N1 = probability_NHW.sum(dim=(-2, -1)).clamp(min=1).unsqueeze(1)
-        look_NC = torch.einsum("nhw,chw->nc", probability_NHW, detail.pixels_BCHW[0].float()) / total_N1
+        of_frames = zip(torch.split(probability_NHW, list(counts)), details, strict=True)
+        seen = [torch.einsum("nhw,chw->nc", masks, d.pixels_BCHW[0].float()) for masks, d in of_frames]
+        look_NC = torch.cat(seen) / probability_NHW.sum(dim=(-2, -1)).clamp(min=1).unsqueeze(1)
         log_area_N = ((area_N + SMALLEST_AREA).log() - LOG_AREA_CENTRE) / LOG_AREA_SCALE
-        scene_NS = self.scene_norm(detail.scene_BS).expand(len(tokens_NP), -1)
+        scene_FS = self.scene_norm(torch.cat([detail.scene_BS for detail in details]))
+        counts_F = torch.tensor(counts).to(scene_FS.device, non_blocking=True)
+        scene_NS = scene_FS.repeat_interleave(counts_F, 0, output_size=len(area_N))
         read = (scene_NS, tokens_NP, look_NC, log_area_N.unsqueeze(1), sureness_N.unsqueeze(1))
         evidence_N1: Tensor = self.evidence(torch.cat([part.to(tokens_NP.dtype) for part in read], dim=1))
         return evidence_N1.squeeze(1)

@@ -30,8 +30,22 @@ class FrameFeatures:
 
     def select(self, frame_of_object_N: Tensor) -> FrameFeatures:
         """Return the features with one entry an object."""
+        if len(self.coarse_FCHW) == 1:  # no copy, and nothing that the device is waited for
+            return self.repeated(len(frame_of_object_N))
         fine, middle = (level.index_select(0, frame_of_object_N) for level in self.high_resolution)
         coarse, positions = (x.index_select(0, frame_of_object_N) for x in (self.coarse_FCHW, self.positions_FCHW))
+        return FrameFeatures(coarse, positions, (fine, middle))
+
+    def frame(self, index: int) -> FrameFeatures:
+        """Return one frame alone, as a view."""
+        one = slice(index, index + 1)
+        fine, middle = (level[one] for level in self.high_resolution)
+        return FrameFeatures(self.coarse_FCHW[one], self.positions_FCHW[one], (fine, middle))
+
+    def repeated(self, num_objects: int) -> FrameFeatures:
+        """Return the features of the only frame with one entry an object, as a view."""
+        fine, middle = (level.expand(num_objects, -1, -1, -1) for level in self.high_resolution)
+        coarse, positions = (x.expand(num_objects, -1, -1, -1) for x in (self.coarse_FCHW, self.positions_FCHW))
         return FrameFeatures(coarse, positions, (fine, middle))
 
 
@@ -78,6 +92,12 @@ class DecodedMasks:
     tokens_NC: Tensor
     predicted_iou_N: Tensor
     presence_N: Tensor
+
+    def part(self, objects: slice) -> DecodedMasks:
+        """Return some of the objects."""
+        return DecodedMasks(
+            self.logits_N1hw[objects], self.tokens_NC[objects], self.predicted_iou_N[objects], self.presence_N[objects]
+        )
 
 
 def encode_frames(sam: Sam2VideoModel, pixels_F3SS: Tensor) -> FrameFeatures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,14 @@ from angiova.errors import ModelError
 from angiova.model.configuration import KeyFrames
 from angiova.model.memory import Memory, MemoryBank, check_memory, recall, remember, remember_mask
 from angiova.model.outputs import EncodedFrames
-from angiova.model.segmenter import DecodedMasks, FrameFeatures, decode_candidates, decode_objects, encode_frames
+from angiova.model.segmenter import (
+    DecodedMasks,
+    FrameFeatures,
+    decode_candidates,
+    decode_objects,
+    encode_frames,
+    without_memory,
+)
 
 if TYPE_CHECKING:
     from angiova.model.modeling import Sa2VAModel
@@ -33,11 +40,15 @@ class TrackOrder(StrEnum):
         REFERENCE: key frames are decoded so and remembered as decoded; the others are tracked without the prompt.
         KEY_FRAMES: key frames are decoded so, and their masks are given to the tracker as a person's would be
             (Sa2VA-i, arXiv 2509.19082), so that the memory sees what SAM2 trained it for.
+        PROMPTED: as `KEY_FRAMES`, and the other frames are decoded with the language prompt too, on top of what they
+            recall: the words keep saying what to draw, the memory says how it looked around this moment. Whether an
+            object is there is judged from the frame on its own.
     """
 
     INDEPENDENT = "independent"
     REFERENCE = "reference"
     KEY_FRAMES = "key_frames"
+    PROMPTED = "prompted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,9 @@ class RunFrame:
     pixels_3SS: Tensor
     image_1HW: Tensor
 
+
+# Frames that a GPU encodes at once; their features wait for their turn.
+FRAMES_TOGETHER: Final = 8
 
 # A frame of a run, or what the model's own encoders already said of it.
 OneFrame = RunFrame | EncodedFrames
@@ -110,24 +124,26 @@ def track(
     """
     order = TrackOrder(model.config.track_order) if order is None else order
     step = _recomputed if recompute else _kept
+    together = 1 if recompute or tracker is not None else _frames_together(prompts_NP.device)
     if order is TrackOrder.INDEPENDENT:
-        for index in range(len(frames)):
-            yield step(_decode_alone, model, frames[index], index, prompts_NP)
+        for index, frame in _encoded_ahead(model, frames, range(len(frames)), together):
+            yield step(_decode_alone, model, frame, index, prompts_NP)
         return
     follower = Follower(model, model.segmenter if tracker is None else tracker, order)
     check_memory(follower.sam)
     held: dict[int, FrameMasks] = {}
     bank = MemoryBank.empty(follower.sam, len(frames))
-    for index in _checked(model, len(frames), key_frames):
-        held[index], memory = step(follower.decode_key_frame, frames[index], index, prompts_NP)
+    for index, frame in _encoded_ahead(model, frames, _checked(model, len(frames), key_frames), together):
+        held[index], memory = step(follower.decode_key_frame, frame, index, prompts_NP)
         bank = bank.with_conditioning(index, memory)
-    for index in range(len(frames)):
-        if index in held:
-            yield held.pop(index)
-            continue
-        masks, memory = step(follower.track_frame, frames[index], index, bank, len(prompts_NP))
+    others = [index for index in range(len(frames)) if index not in held]
+    for index, frame in _encoded_ahead(model, frames, others, together):
+        while held and min(held) < index:
+            yield held.pop(min(held))
+        masks, memory = step(follower.track_frame, frame, index, bank, prompts_NP)
         bank = bank.with_tracked(index, memory)
         yield masks
+    yield from (held[index] for index in sorted(held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +153,7 @@ class Follower:
     Attributes:
         model: the model.
         sam: the segmenter that tracks.
-        order: `REFERENCE` or `KEY_FRAMES`.
+        order: any but `INDEPENDENT`.
     """
 
     model: Sa2VAModel
@@ -156,17 +172,42 @@ class Follower:
             memory = remember_mask(self.sam, features, self._inside(masks))
         return replace(masks, memory=memory), memory
 
-    def track_frame(self, frame: OneFrame, index: int, bank: MemoryBank, num_objects: int) -> tuple[FrameMasks, Memory]:
-        """Return the masks of N objects in another frame, drawn from what the bank remembers, and the memory of it."""
+    def track_frame(
+        self, frame: OneFrame, index: int, bank: MemoryBank, prompts_NP: Tensor
+    ) -> tuple[FrameMasks, Memory]:
+        """Return the masks of N objects in another frame, drawn from what the bank remembers, and the memory of it.
+
+        The prompts (N, P) are used in the order `PROMPTED` alone.
+        """
         encoded = _encode(self.model, self.sam, frame)
-        features = _of_each_object(encoded, num_objects)
-        embeddings_NCHW = recall(self.sam, features, bank, index, ahead=self.order is TrackOrder.KEY_FRAMES)
+        features = _of_each_object(encoded, len(prompts_NP))
+        embeddings_NCHW = recall(self.sam, features, bank, index, ahead=self.order is not TrackOrder.REFERENCE)
         # A SAM2 that was not fine-tuned tracks with its three masks, as it was trained.
         several = self.model.config.mask_selection == "best_iou" or self.sam is not self.model.segmenter
-        decoded = decode_candidates(self.sam, embeddings_NCHW, features, None, several).best()
-        masks = _finish(self.model, encoded, index, decoded)
+        if self.order is TrackOrder.PROMPTED:
+            masks = self._decode_twice(encoded, index, embeddings_NCHW, prompts_NP, several)
+        else:
+            decoded = decode_candidates(self.sam, embeddings_NCHW, features, None, several).best()
+            masks = _finish(self.model, encoded, index, decoded)
         memory = remember(self.sam, features, masks.decoded, self.model.config.memory_precision)
         return replace(masks, memory=memory), memory
+
+    def _decode_twice(
+        self, encoded: EncodedFrames, index: int, recalled_NCHW: Tensor, prompts_NP: Tensor, several: bool
+    ) -> FrameMasks:
+        """Return masks drawn from memory and prompts, with the presence that the frame has on its own.
+
+        A memory of vessels makes vessels likelier, contrast or no contrast; whether there is any shows in the frame.
+        Both are decoded in one pass, as 2N objects.
+        """
+        num_objects = len(prompts_NP)
+        features = _of_each_object(encoded, 2 * num_objects)
+        alone_NCHW = without_memory(self.sam, encoded.features).expand_as(recalled_NCHW)
+        both_NP = torch.cat([prompts_NP, prompts_NP])
+        candidates = decode_candidates(self.sam, torch.cat([recalled_NCHW, alone_NCHW]), features, both_NP, several)
+        both = _finish(self.model, encoded, index, candidates.best())
+        decoded = replace(both.decoded.part(slice(num_objects)), presence_N=both.decoded.presence_N[num_objects:])
+        return replace(both, logits_NHW=both.logits_NHW[:num_objects], decoded=decoded)
 
     def _inside(self, masks: FrameMasks) -> Tensor:
         """Return the hardened masks (N, H, W); empty where the object is judged absent, if that is believed."""
@@ -174,6 +215,27 @@ class Follower:
         if not self.model.config.presence_gate:
             return inside_NHW
         return inside_NHW & (masks.decoded.presence_N > 0).view(-1, 1, 1)
+
+
+def _frames_together(device: torch.device) -> int:
+    """Return how many frames are encoded at once: a GPU is kept busy, a CPU gains nothing by it."""
+    return FRAMES_TOGETHER if device.type == "cuda" else 1
+
+
+def _encoded_ahead(
+    model: Sa2VAModel, frames: Sequence[OneFrame], indices: Sequence[int], together: int
+) -> Iterator[tuple[int, OneFrame]]:
+    """Yield frames with their indices, encoded `together` at a time where that is more than one."""
+    for start in range(0, len(indices), together):
+        chosen = indices[start : start + together]
+        found = [frames[index] for index in chosen]
+        raw = [frame for frame in found if isinstance(frame, RunFrame)]
+        if together == 1 or len(raw) < len(found):
+            yield from zip(chosen, found, strict=True)
+            continue
+        encoded = model.encode_frames(torch.stack([f.pixels_3SS for f in raw]), [f.image_1HW for f in raw])
+        for place, index in enumerate(chosen):
+            yield index, encoded.frame(place)
 
 
 def _kept(function: Callable[..., Result], *args: object) -> Result:

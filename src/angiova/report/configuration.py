@@ -65,9 +65,9 @@ def batch_sizes(record: RunRecord) -> tuple[int, int, int] | None:
 
 
 def training_frames(record: RunRecord) -> int | None:
-    """Return how many frames the split trained on has."""
+    """Return how many frames were trained on, those of data sets that were mixed in included."""
     split = record.data.splits.get(str(setting(record, "data.train_split") or "train"))
-    return None if split is None else split.frames
+    return None if split is None else split.frames + sum(other.trained.frames for other in record.data.also)
 
 
 def _summary(facts: RunFacts) -> Iterator[tuple[Cell, ...]]:

@@ -12,7 +12,7 @@ from angiova.report.facts import RunFacts
 from angiova.report.text import Label
 from angiova.report.values import EVALUATION_FILE, count, of_evaluation, of_run
 from angiova.report.wording import say
-from angiova.run_record import RUN_NAME, SplitFacts
+from angiova.run_record import RUN_NAME, OtherDataFacts, SplitFacts
 
 
 def data_section(facts: RunFacts) -> Section:
@@ -50,6 +50,7 @@ def _leakage(evaluation: Evaluation) -> Iterator[Block]:
 def _split_table(facts: RunFacts) -> Table:
     header = tuple(say(f"data.{name}") for name in ("split", "patients", "runs", "frames", "samples", "targets", "ids"))
     rows = [_split_row(name, split, facts) for name, split in facts.record.data.splits.items()]
+    rows += [_mixed_row(number, other, facts) for number, other in enumerate(facts.record.data.also)]
     if facts.evaluation is not None and facts.evaluation.split.value not in facts.record.data.splits:
         rows.append(_evaluated_row(facts))
     return Table(header, tuple(rows), say("data.caption"), text_columns=(0, 6))
@@ -59,6 +60,7 @@ def _split_row(name: str, split: SplitFacts, facts: RunFacts) -> tuple[Cell, ...
     field = f"data.splits.{name}"
     is_trained = name == (setting(facts.record, "data.train_split") or "train")
     seen = facts.record.progress.samples_seen
+    seen -= sum(round(other.share * seen) for other in facts.record.data.also)
     return (
         name,
         count(split.patients, f"{field}.patients"),
@@ -67,6 +69,19 @@ def _split_row(name: str, split: SplitFacts, facts: RunFacts) -> tuple[Cell, ...
         count(seen, "progress.samples_seen") if is_trained else formats.UNKNOWN,
         count(split.targets, f"{field}.targets"),
         of_run(split.frame_ids_sha256, split.frame_ids_sha256, f"{field}.frame_ids_sha256"),
+    )
+
+
+def _mixed_row(number: int, other: OtherDataFacts, facts: RunFacts) -> tuple[Cell, ...]:
+    field, trained = f"data.also.{number}", other.trained
+    return (
+        say("data.mixed", folder=other.folder, share=f"{other.share:.0%}"),
+        count(trained.patients, f"{field}.trained.patients"),
+        count(trained.runs, f"{field}.trained.runs"),
+        count(trained.frames, f"{field}.trained.frames"),
+        count(round(other.share * facts.record.progress.samples_seen), "progress.samples_seen"),
+        count(trained.targets, f"{field}.trained.targets"),
+        of_run(trained.frame_ids_sha256, trained.frame_ids_sha256, f"{field}.trained.frame_ids_sha256"),
     )
 
 

@@ -64,6 +64,7 @@ RUN_WORDS: Final[dict[str, tuple[str, str]]] = {
         "一个造影序列即一次电影造影。已见样本计入每一帧的每次训练。",
     ),
     "data.evaluated_split": ("{split} (evaluated only)", "{split}（仅评估）"),
+    "data.mixed": ("mixed in from {folder}, {share} of the samples", "混入 {folder}，占样本的 {share}"),
     "data.folder": ("folder", "目录"),
     "data.manifest": ("SHA-256 of the manifest", "清单 SHA-256"),
     "data.importer": ("imported by", "导入方式"),

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 AVERAGE_NAME: Final = "average.safetensors"
@@ -46,10 +47,9 @@ class AveragedWeights(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Take the new weights in; the step is counted after this."""
         step = state.global_step + 1
-        share = 1 - min(self._decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, parameter in self._trained.items():
-                self._average[name].lerp_(parameter.float(), share)
+        take_in = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+        names = list(self._trained)
+        take_in([self._average[n] for n in names], [self._trained[n].detach().float() for n in names], None)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -39,6 +39,9 @@ class ModelSettings(_Section):
     refiner_width: int | None = Field(
         None, ge=8, multiple_of=8, description="Channels of the refiner's first level, for nano; null: its own, 24."
     )
+    refiner_levels: int | None = Field(
+        None, ge=2, le=6, description="Resolutions that the refiner looks at, for nano; null: its own, 4."
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
@@ -51,8 +54,8 @@ class ModelSettings(_Section):
     @property
     def chosen_sizes(self) -> dict[str, int]:
         """The sizes of nano that are not its own."""
-        sizes = {"tile_px": self.tile_px, "segmenter_px": self.segmenter_px, "refiner_width": self.refiner_width}
-        return {name: size for name, size in sizes.items() if size is not None}
+        names = ("tile_px", "segmenter_px", "refiner_width", "refiner_levels")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
     def trains_by_gradient(self) -> bool:
@@ -65,12 +68,22 @@ class ModelSettings(_Section):
         return f"baseline {self.baseline.method}" if self.baseline else self.preset or str(self.checkpoint)
 
 
+class OtherData(_Section):
+    """Another data set whose training frames are mixed in."""
+
+    folder: Path = Field(description="Data set made by `angiova import` or `angiova simulate`, and split.")
+    share: float = Field(gt=0, lt=1, description="Share of all samples that it gives.")
+
+
 class DataSettings(_Section):
     """Which frames are trained on and how they are varied."""
 
     folder: Path = Field(description="Data set made by `angiova import` or `angiova simulate`, and split.")
     train_split: Literal["train", "val", "test"] = Field("train", description="Part trained on.")
     repeats: int = Field(10, ge=1, description="Shuffled passes over the frames.")
+    also: tuple[OtherData, ...] = Field(
+        (), description="Other data sets whose training frames are mixed in; validation stays with folder."
+    )
     workers: int | None = Field(None, ge=0, description="Processes that prepare examples; null: one a core, at most 8.")
     examples: ExampleSettings = Field(default_factory=ExampleSettings, description="What is asked about a frame.")
     augmentation: AugmentSettings = Field(default_factory=AugmentSettings, description="How frames are varied.")
@@ -84,6 +97,12 @@ class DataSettings(_Section):
         0, ge=0, description="Optimizer steps whose examples are sorted together by length, against padding; 0: none."
     )
     clips: ClipSettings = Field(default_factory=ClipSettings, description="Frames of one run as one example.")
+
+    @model_validator(mode="after")
+    def _leaves_a_share(self) -> Self:
+        if sum(other.share for other in self.also) >= 1:
+            raise ValueError("also: the shares leave nothing for folder; together they must stay below 1")
+        return self
 
 
 class OptimizerSettings(_Section):

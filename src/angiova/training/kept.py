@@ -76,7 +76,7 @@ def _decode(model: Sa2VAModel, frames: int, masks: int, side_px: int, dtype: tor
     if model.refiner is not None:
         refiner = model.refiner.to(dtype)
         detail = refiner.detail(torch.empty(frames, 1, side_px, side_px, dtype=dtype))
-        maps = torch.cat([refiner.mix(detail.pixels_BCHW[:1], decoded.tokens_NC[:1]) for _ in range(masks)])
+        maps = torch.cat([refiner.mix([detail], [1], decoded.tokens_NC[:1]) for _ in range(masks)])
         logits = refiner.fuse(maps, decoded.logits_N1hw)
     else:
         logits = nn.functional.interpolate(decoded.logits_N1hw, size=(side_px, side_px), mode="bilinear")[:, 0]

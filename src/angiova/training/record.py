@@ -20,7 +20,7 @@ from angiova.data.manifest import Manifest
 from angiova.data.records import FrameRecord, Split
 from angiova.data.training_frames import describe_frames, write_training_frames
 from angiova.files import sha256_bytes, sha256_file
-from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, SplitFacts
+from angiova.run_record import Checkpoint, DataFacts, DeviceMemory, OtherDataFacts, SplitFacts
 from angiova.training.checkpoints import COMPLETE_NAME, RESUME_NAMES
 from angiova.training.config import Recipe
 from angiova.training.loss_summary import loss_facts as loss_facts
@@ -51,6 +51,8 @@ def machine_facts(device: torch.device) -> dict[str, str | int | float | None]:
 
 def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
     """Return what was trained and validated on; write what evaluation needs to recognise frames trained on."""
+    others = [(other, Manifest(other.folder)) for other in recipe.data.also]
+    trained = Split(recipe.data.train_split)
     splits: dict[str, SplitFacts] = {}
     for name in sorted({recipe.data.train_split, recipe.validation.split}):
         splits[name] = _split_facts(list(manifest.records(Split(name))))
@@ -62,7 +64,21 @@ def data_facts(manifest: Manifest, recipe: Recipe) -> DataFacts:
         importer=manifest.provenance.importer,
         source=manifest.provenance.source,
         licence=manifest.provenance.licence,
-        training_frames_sha256=write_training_frames(recipe.output, _training_frames(manifest, recipe)),
+        training_frames_sha256=write_training_frames(
+            recipe.output, _training_frames([manifest, *(each for _, each in others)], recipe)
+        ),
+        also=[
+            OtherDataFacts(
+                folder=str(each.folder),
+                manifest_sha256=each.sha256(),
+                share=other.share,
+                trained=_split_facts(list(each.records(trained))),
+                importer=each.provenance.importer,
+                source=each.provenance.source,
+                licence=each.provenance.licence,
+            )
+            for other, each in others
+        ],
     )
 
 
@@ -125,11 +141,11 @@ def peak_device_bytes(device: torch.device) -> list[int]:
     return [torch.cuda.max_memory_allocated(device)] if device.type == "cuda" else []
 
 
-def _training_frames(manifest: Manifest, recipe: Recipe) -> pl.DataFrame:
+def _training_frames(manifests: list[Manifest], recipe: Recipe) -> pl.DataFrame:
     """Return the frames trained on, and those that the model was trained on before this run, where they are known."""
-    frames = describe_frames(manifest, manifest.records(Split(recipe.data.train_split)))
+    frames = [describe_frames(each, each.records(Split(recipe.data.train_split))) for each in manifests]
     earlier = None if recipe.model.checkpoint is None else history_of(recipe.model.checkpoint)
-    return frames if earlier is None else pl.concat([frames, earlier])
+    return pl.concat(frames if earlier is None else [*frames, earlier])
 
 
 def _split_facts(records: list[FrameRecord]) -> SplitFacts:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from angiova.data.clips import Clip
 from angiova.data.dataset import Example, ExampleDataset
+from angiova.data.mixed import MixedExamples
 from angiova.errors import TrainingError
 from angiova.training import processes
 from angiova.training.config import BatchSettings, Recipe
@@ -28,7 +29,7 @@ MOST_EXAMPLES: Final = 20_000
 
 
 def fit_batch(
-    recipe: Recipe, learner: Learner, dataset: ExampleDataset, device: torch.device
+    recipe: Recipe, learner: Learner, dataset: ExampleDataset | MixedExamples, device: torch.device
 ) -> tuple[Recipe, list[str]]:
     """Return the recipe with a micro-batch that fits in memory, and what there is to say about it.
 
@@ -73,7 +74,7 @@ def said(before: BatchSettings, after: BatchSettings) -> str:
     )
 
 
-def largest_examples(dataset: ExampleDataset, count: int) -> list[Example | Clip]:
+def largest_examples(dataset: ExampleDataset | MixedExamples, count: int) -> list[Example | Clip]:
     """Return the examples with the most masks, and of those with the longest text; again where there are too few."""
     sizes = {index: dataset.size_of(index) for index in range(min(len(dataset), MOST_EXAMPLES))}
     largest = sorted(sizes, key=lambda index: sizes[index], reverse=True)[:count]

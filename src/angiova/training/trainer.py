@@ -19,6 +19,7 @@ from angiova.allocator import keep_freed_memory
 from angiova.baselines.settings import FrangiSettings, NnunetSettings
 from angiova.data.dataset import ExampleDataset
 from angiova.data.manifest import Manifest
+from angiova.data.mixed import MixedExamples, num_samples
 from angiova.data.records import Split
 from angiova.errors import ConfigError, ExitCode, TrainingError
 from angiova.files import write_text
@@ -170,18 +171,31 @@ def _train_by_gradient(recipe: Recipe, resume: bool) -> ExitCode:
     return ExitCode.FAILED if watchers.stop.asked else ExitCode.DONE
 
 
-def _make_dataset(recipe: Recipe, manifest: Manifest, learner: Learner) -> ExampleDataset:
-    return ExampleDataset(
-        manifest,
-        Split(recipe.data.train_split),
-        recipe.data.repeats,
-        recipe.seed,
-        learner.examples,
-        recipe.data.augmentation,
-        learner.phrases,
-        recipe.data.clips,
-        views=recipe.data.views,
-    )
+def _make_dataset(recipe: Recipe, manifest: Manifest, learner: Learner) -> ExampleDataset | MixedExamples:
+    """Return the samples of the run; every data set that is mixed in is passed over as often as its share needs."""
+
+    def examples_of(source: Manifest, repeats: int) -> ExampleDataset:
+        return ExampleDataset(
+            source,
+            Split(recipe.data.train_split),
+            repeats,
+            recipe.seed,
+            learner.examples,
+            recipe.data.augmentation,
+            learner.phrases,
+            recipe.data.clips,
+            views=recipe.data.views,
+        )
+
+    first = examples_of(manifest, recipe.data.repeats)
+    if not recipe.data.also:
+        return first
+    counts = num_samples(len(first), [other.share for other in recipe.data.also])
+    others = []
+    for other, count in zip(recipe.data.also, counts[1:], strict=True):
+        once = examples_of(Manifest(other.folder), 1)
+        others.append(examples_of(once.manifest, math.ceil(count / len(once))))
+    return MixedExamples([first, *others], counts, recipe.seed)
 
 
 def _trains_to_the_end(trainer: Sa2VATrainer, checkpoint: Path | None) -> bool:
@@ -220,7 +234,7 @@ def _smaller(recipe: Recipe, trainer: Sa2VATrainer, record: RunRecord) -> tuple[
 def _make_trainer(
     recipe: Recipe,
     learner: Learner,
-    dataset: ExampleDataset,
+    dataset: ExampleDataset | MixedExamples,
     schedule: Schedule,
     device: torch.device,
     watchers: Watchers,
@@ -294,7 +308,7 @@ def plan_schedule(recipe: Recipe, num_samples: int) -> Schedule:
     return Schedule(steps * per_step, steps, per_step, math.ceil(steps / times) if times else 0)
 
 
-def _order(recipe: Recipe, dataset: ExampleDataset, schedule: Schedule) -> BucketedOrder | None:
+def _order(recipe: Recipe, dataset: ExampleDataset | MixedExamples, schedule: Schedule) -> BucketedOrder | None:
     if not recipe.data.bucketing:
         return None
     lengths = [dataset.size_of(index)[1] for index in range(len(dataset))]

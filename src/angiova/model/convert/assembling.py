@@ -108,7 +108,7 @@ def _new_weights(config: Sa2VAConfig, dtype: torch.dtype, seed: int) -> dict[str
     """Return weights of the bridge and the refiner, initialised as the model initialises them."""
     parts: dict[str, torch.nn.Module] = {"bridge": Bridge(config.text_hidden_size, config.prompt_hidden_size)}
     if config.refiner_width is not None:
-        parts["refiner"] = Refiner(config.refiner_width, config.prompt_hidden_size)
+        parts["refiner"] = Refiner(config.refiner_width, config.prompt_hidden_size, config.refiner_levels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for part in parts.values():

@@ -157,9 +157,15 @@ class Linked:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    index = folder / INDEX_NAME
+    """Return the files of a model, as transformers chooses them: beside model.safetensors none counts.
+
+    A checkpoint of ours holds further ones, for resuming.
+    """
+    index, whole = folder / INDEX_NAME, folder / "model.safetensors"
     if index.exists():
         files = [folder / name for name in sorted(set(_weight_map(index).values()))]
+    elif whole.exists():
+        files = [whole]
     else:
         files = sorted(folder.glob("*.safetensors"))
     if not files:

@@ -85,7 +85,9 @@ def planned(run: AuditedRun) -> Iterator[AuditFinding]:
     p = run.record.progress
     split = run.record.data.splits.get(_training_split(run))
     if split is not None and run.steps_by_recipe:
-        samples = split.frames * run.setting("data", "repeats")
+        also = run.record.data.also
+        samples = round(split.frames * run.setting("data", "repeats") / (1 - sum(other.share for other in also)))
+        mixed = "".join(f", and {other.share:.0%} of all from {other.folder}" for other in also)
         if p.planned_optimizer_steps > samples // run.samples_per_step:
             yield AuditFinding(
                 "steps-planned",
@@ -93,7 +95,7 @@ def planned(run: AuditedRun) -> Iterator[AuditFinding]:
                 "run.json: progress.planned_optimizer_steps",
                 f"the data do not fill {p.planned_optimizer_steps:,} optimizer steps",
                 (
-                    f"{split.frames:,} frames x {run.setting('data', 'repeats')} repeats = {samples:,} samples",
+                    f"{split.frames:,} frames x {run.setting('data', 'repeats')} repeats{mixed} = {samples:,} samples",
                     f"{samples:,} / {run.samples_per_step} a step = {samples // run.samples_per_step:,} steps",
                 ),
             )
