@@ -31,11 +31,7 @@ from angiova.data.records import FrameRecord, Split
 from angiova.data.rle import BoolMask, Rle
 from angiova.data.syntax import TREE_PHRASE
 from angiova.evaluation.motion import Motion, motions_of
-from angiova.evaluation.presence import Edge
-from angiova.evaluation.runs import RunValue, summarise_runs
-from angiova.evaluation.scores import score_masks
-from angiova.evaluation.statistics import Observation, summarise
-from angiova.evaluation.temporal import RunMeasures, measure_run
+from angiova.evaluation.tracked_runs import measure_tracked, rows_of, summarise_tracked, truth_of
 from angiova.files import write_json
 from angiova.inference.opacification import choose_opacified
 from angiova.inference.opacification import measure_run as measure_opacification
@@ -46,8 +42,6 @@ from angiova.model.processing import Sa2VAProcessor, standardise
 from angiova.model.tracking import RunFrame, TrackOrder, track
 from angiova.training.record import peak_device_bytes, peak_rss_bytes
 
-FRAME_METRICS = ("dice", "cldice", "nsd")
-RUN_METRICS = ("presence_f1", "consistency", "flicker", "area_flicker", "drift", "consistency_drift")
 TRUTH = "truth"
 
 
@@ -57,11 +51,6 @@ class Run:
 
     records: list[FrameRecord]
     key_frames: list[int]
-
-    def truth(self, phrase: str) -> dict[int, BoolMask]:
-        """Return the masks of the phrase by index, where it is labelled."""
-        masks = {i: [t.mask for t in record.targets if t.phrase == phrase] for i, record in enumerate(self.records)}
-        return {index: rle.decode(rle.union(found)) for index, found in masks.items() if found}
 
 
 @dataclass
@@ -137,72 +126,23 @@ def measured(
     runs: Sequence[Run], motions: Sequence[Sequence[Motion]], masks: Sequence[Sequence[BoolMask]], phrase: str
 ) -> dict[str, Any]:
     """Return every figure of one order, as JSON."""
-    over_time, observations = [], []
-    for run, moved, of_run in zip(runs, motions, masks, strict=True):
-        truth = run.truth(phrase)
-        over_time.append(measure_run(of_run, moved, truth, run.key_frames))
-        observations += list(observed(run, truth, of_run))
-    figures: dict[str, Any] = {
-        metric: summarise([o for name, o in observations if name == metric]).model_dump()
-        for metric in FRAME_METRICS
-        if any(name == metric for name, _ in observations)
-    }
-    for metric in RUN_METRICS:
-        figures[metric] = summary(runs, [getattr(measures, metric) for measures in over_time])
-    return figures | edges(runs, over_time)
-
-
-def observed(run: Run, truth: Mapping[int, BoolMask], masks: Sequence[BoolMask]) -> Iterator[tuple[str, Observation]]:
-    """Yield the scores of each labelled frame; a frame without the object in truth and answer has none."""
-    for index, target_HW in truth.items():
-        record = run.records[index]
-        values = score_masks(target_HW, masks[index], spacing_mm=record.spacing_mm).values
-        for metric in FRAME_METRICS if values is not None else ():
-            yield metric, Observation(record.frame_id, record.run, record.patient, values[metric])
-
-
-def edges(runs: Sequence[Run], over_time: Sequence[RunMeasures]) -> dict[str, Any]:
-    """Return errors of onset and offset, signed and absolute, and how often there is none and why."""
-    figures: dict[str, Any] = {}
-    for edge in ("onset", "offset"):
-        found = [getattr(measures, edge) for measures in over_time]
-        errors = [None if error is None else error.error_frames for error in found]
-        figures[f"{edge}_error"] = summary(runs, errors)
-        figures[f"{edge}_error_abs"] = summary(runs, [None if error is None else abs(error) for error in errors])
-        kinds = [error.edge for error in found if error is not None]
-        figures[f"{edge}_outcomes"] = {str(kind): kinds.count(kind) for kind in Edge if kind in kinds}
-    return figures
-
-
-def summary(runs: Sequence[Run], values: Sequence[float | None]) -> dict[str, Any]:
-    """Return a figure over runs and patients, as JSON."""
-    first = [run.records[0] for run in runs]
-    found = summarise_runs([RunValue(r.run, r.patient, value) for r, value in zip(first, values, strict=True)])
-    return {
-        name: part if part is None or name == "num_without" else part.model_dump()
-        for name, part in (("run", found.run), ("patient", found.patient), ("num_without", found.num_without))
-    }
+    together = zip(runs, motions, masks, strict=True)
+    return summarise_tracked(
+        [
+            measure_tracked(
+                run.records[0].run, run.records, of_run, moved, truth_of(run.records, phrase), run.key_frames
+            )
+            for run, moved, of_run in together
+        ]
+    )
 
 
 def rows(results: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """Yield the table in Markdown: means over patients with their 95 % intervals; speed and memory at the end."""
-    shown = (*FRAME_METRICS, *RUN_METRICS, "onset_error_abs", "offset_error_abs")
-    yield "| | " + " | ".join((*shown, "frames/s", "peak GB")) + " |"
-    yield "| --- " * (len(shown) + 3) + "|"
-    for name, figures in results.items():
-        cells = [_cell(figures.get(metric)) for metric in shown]
-        speed = f"{figures['frames_per_second']:.2f}" if "frames_per_second" in figures else "-"
-        peak = f"{figures['peak_bytes'] / 1e9:.2f}" if "peak_bytes" in figures else "-"
-        yield f"| {name} | {' | '.join(cells)} | {speed} | {peak} |"
-
-
-def _cell(figure: Mapping[str, Any] | None) -> str:
-    patient = None if figure is None else figure["patient"]
-    if patient is None:
-        return "-"
-    interval = "" if patient["low"] is None else f" ({patient['low']:.3f} to {patient['high']:.3f})"
-    without = f", {figure['num_without']} without" if figure and figure.get("num_without") else ""
-    return f"{patient['mean']:.4f}{interval}{without}"
+    """Yield the table in Markdown, with speed and memory at the end."""
+    found = results.values()
+    speeds = [f"{f['frames_per_second']:.2f}" if "frames_per_second" in f else "-" for f in found]
+    peaks = [f"{f['peak_bytes'] / 1e9:.2f}" if "peak_bytes" in f else "-" for f in found]
+    return rows_of(results, {"frames/s": speeds, "peak GB": peaks})
 
 
 def main() -> None:
@@ -228,7 +168,7 @@ def main() -> None:
         masks = [[rle.decode(mask) for mask in of_run] for of_run in found.masks]
         cost = {"frames_per_second": num_frames / found.seconds, "peak_bytes": found.peak_bytes}
         results[str(order)] = measured(runs, motions, masks, options.phrase) | cost
-    truth = [run.truth(options.phrase) for run in runs]
+    truth = [{i: rle.decode(m) for i, m in truth_of(run.records, options.phrase).items()} for run in runs]
     if all(len(known) == len(run.records) for known, run in zip(truth, runs, strict=True)):
         results[TRUTH] = measured(runs, motions, [list(known.values()) for known in truth], options.phrase)
     write_json(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from angiova.data.pixels import GreyImage
 from angiova.errors import ConfigError
 from angiova.inference.cine import Mode, ask, draw
-from angiova.inference.live import KEY_FRAME_STEP, ContrastWatch, LiveTracker
+from angiova.inference.live import FIRST_LOOK, KEY_FRAME_STEP, ContrastWatch, LiveTracker
 from angiova.inference.predictor import Predictor
+from angiova.model.memory import Memory
+from angiova.model.tracking import Follower, FrameMasks
 from models import SIDE_PX, draw_run_frame, small_model
 
 PROMPTS = ("[SEG]", "the vessel [SEG]")
@@ -81,7 +84,27 @@ def test_other_objects_are_not_drawn_from_the_memory_of_these() -> None:
     object.__setattr__(live._spoken, "drawn", (0,))  # as if the first answer had one mask only
     live.start()
     live.add(images()[1])
-    assert list(live._bank.conditioning) == [1]
+    assert list(live._bank.conditioning) == list(live._key_images) == [0, 1]
+    assert all(len(memory.pointers_NP) == 2 for memory in live._bank.conditioning.values())
+
+
+@pytest.mark.parametrize(("logit", "keys"), [(8.0, [FIRST_LOOK]), (-8.0, [])])
+def test_contrast_from_the_start_is_seen_by_the_model_itself(
+    monkeypatch: pytest.MonkeyPatch, logit: float, keys: list[int]
+) -> None:
+    decode = Follower.decode_key_frame
+
+    def judged(follower: Follower, *args: object) -> tuple[FrameMasks, Memory]:
+        masks, memory = decode(follower, *args)  # type: ignore[arg-type]
+        presence_N = torch.full_like(masks.decoded.presence_N, logit)
+        return replace(masks, decoded=replace(masks.decoded, presence_N=presence_N)), memory
+
+    monkeypatch.setattr(Follower, "decode_key_frame", judged)
+    live = LiveTracker(predictor(), PROMPTS[:1], key_frames=1)
+    filled = draw_run_frame(0, 3)[0]
+    found = [live.add(filled) for _ in range(FIRST_LOOK + 2)]
+    assert [frame.frame for frame in found if frame.is_key_frame] == keys
+    assert (live._spoken is not None) == bool(keys)
 
 
 def test_a_key_frame_too_many_takes_the_place_of_the_oldest() -> None:
@@ -90,7 +113,7 @@ def test_a_key_frame_too_many_takes_the_place_of_the_oldest() -> None:
         live.start()
         assert live.add(image_HW).is_key_frame
     assert list(live._bank.conditioning) == [1, 2]
-    assert all(map(np.array_equal, live._key_images, images(3)[1:]))
+    assert all(map(np.array_equal, live._key_images.values(), images(3)[1:]))
 
 
 def test_nothing_to_ask_is_refused() -> None:

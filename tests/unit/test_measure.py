@@ -295,3 +295,18 @@ def test_curves_leave_out_what_no_frame_has() -> None:
     svg = run_curves("r", rows).svg("en")
     assert "length of all branches" in svg
     assert "mean calibre" not in svg
+
+
+@pytest.mark.parametrize("french", [0.0, -6.0, float("nan")])
+def test_a_catheter_of_no_size_is_refused_for_what_it_is(tmp_path: Path, french: float) -> None:
+    """Not as too little catheter in the frames, each of which is passed over where it shows none."""
+    with pytest.raises(DataError, match="outer diameter, often 5, 6 or 7"):
+        measure(dataset(tmp_path / "set", spacing_mm=None), tmp_path / "out", catheter_french=french)
+
+
+def test_a_frame_of_another_size_than_its_mask_leaves_no_measures(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set")
+    write_png(folder / "images" / "f1.png", np.full((100, 200), 150, dtype=np.uint8))
+    assert measure(folder, tmp_path / "out") is ExitCode.SOME_CASES_FAILED
+    assert sorted(path.name for path in (tmp_path / "out" / "measures").iterdir()) == ["f0.json", "f2.json"]
+    assert [row["frame"] for row in rows_of(tmp_path / "out" / "frames.csv")] == ["f0", "f2"]

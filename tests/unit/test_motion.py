@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
+from skimage.transform import resize
 
-from angiova.inference.motion import Floats, flow, smooth, warp
+from angiova.evaluation.motion import displacements, motion_between
+from angiova.inference.motion import Floats, smooth, warp
 
 SHAPE_PX = (48, 64)
 
@@ -61,8 +63,9 @@ def textured(shift_px: tuple[float, float]) -> np.ndarray:
     return np.asarray((moved - noise.min()) / np.ptp(noise), dtype=np.float32)
 
 
-def test_a_known_motion_is_found_in_pixels_of_the_size_asked_for() -> None:
-    found = flow(textured((0, 0)), textured((2, -1)), (320, 320))[:, 60:-60, 60:-60]
+def test_a_known_motion_is_found_on_small_frames_in_pixels_of_the_large_ones() -> None:
+    one, other = (np.rint(255 * resize(textured(move), (320, 320))).astype(np.uint8) for move in ((0, 0), (2, -1)))
+    found = displacements(motion_between(other, one, side_px=160))[:, 60:-60, 60:-60]
     assert np.median(found[0]) == pytest.approx(4, abs=0.3)
     assert np.median(found[1]) == pytest.approx(-2, abs=0.3)
 

@@ -83,7 +83,8 @@ def test_everything_written_of_a_run_agrees(checkpoint: Path, dataset: Path, tmp
     assert record["masks_sha256"] == sha256_file(folder / "masks.json")
     assert record["frames"] == {"number": RUN_LENGTH, "height": SIDE_PX, "width": SIDE_PX}
     assert len(record["key_frames"]["frames"]) == 2
-    assert len(record["opacification"]["levels"]) == RUN_LENGTH
+    assert len(record["opacification"]["levels"]) == len(record["opacification"]["phases"]) == RUN_LENGTH
+    assert record["heart"] == {"rate_bpm": None, "beats_at": [], "unclear": "the times of the frames are not known"}
     assert [(answer["prompt"], answer["masks"] > 0) for answer in record["answers"]] == [(p, True) for p in PROMPTS]
     assert list(record["seconds"]) == ["reading", "asking", "tracking", "writing"]
     assert "not a medical device" in record["use"]
@@ -158,9 +159,11 @@ def test_a_run_too_large_for_the_device_does_not_stop_the_others(
 def test_dicom_gets_a_segmentation_that_belongs_to_it(checkpoint: Path, tmp_path: Path) -> None:
     spacing = {"ImagerPixelSpacing": [0.4, 0.4], "EstimatedRadiographicMagnificationFactor": 2}
     path = write_run(tmp_path / "cine.dcm", run_of(4, shape_px=(23, 37)), FrameTime=66.5, **spacing)
-    assert call(checkpoint, path, tmp_path / "out", outputs="csv,dicom-seg") is ExitCode.DONE
+    assert call(checkpoint, path, tmp_path / "out", outputs="csv,dicom-seg,secondary-capture") is ExitCode.DONE
     _, frames = read_masks(tmp_path / "out" / "cine" / "masks.json")
+    capture = pydicom.dcmread(tmp_path / "out" / "cine" / "overlay.dcm")
     segmentation = pydicom.dcmread(tmp_path / "out" / "cine" / "segmentation.dcm")
+    assert capture.pixel_array.shape == (4, 23, 37, 3)
     expected = np.array([[rle.decode(objects[number].mask) for objects in frames] for number in range(2)])
     assert np.array_equal(segmentation.pixel_array.reshape(2, 4, 23, 37), expected)
     assert segmentation.StudyInstanceUID == "1.2.3.4"

@@ -14,6 +14,7 @@ from angiova.inference.opacification import describe_levels
 from angiova.inference.track_record import (
     RECORD_NAME,
     Request,
+    default_mode,
     facts_of,
     facts_of_run,
     finished,
@@ -82,4 +83,5 @@ def test_a_memory_that_saw_no_runs_is_noted(tmp_path: Path, share: float | None,
     record["recipe"]["data"] = {} if share is None else {"clips": {"share": share}}
     write_json(run / RUN_NAME, record)
     assert (note_on_memory(run, mode) is not None) == is_noted
+    assert default_mode(run) is (Mode.SMOOTH if share == 0 else Mode.TRACK)
     assert note_on_memory(tmp_path, mode) is None

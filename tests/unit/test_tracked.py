@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 
 from angiova.data import rle
+from angiova.data.records import FrameRecord, Origin, Target, TargetKind
 from angiova.data.tracked import TrackedObject, TrackedRun, read_masks, write_masks
 from angiova.errors import ConfigError, DataError
 from angiova.export.tracked import DEFAULT_OUTPUTS, Material, parse_outputs, write_outputs
@@ -112,6 +116,44 @@ def test_times_that_stand_still_are_not_used_for_films(tmp_path: Path) -> None:
 def test_dicom_seg_is_left_out_where_the_source_is_no_dicom(tmp_path: Path) -> None:
     write_outputs(material(tmp_path), ["dicom-seg"])
     assert [path.name for path in tmp_path.iterdir()] == ["masks.json"]
+
+
+def test_coco_is_a_data_set_of_its_own(tmp_path: Path) -> None:
+    run = tracked()
+    write_outputs(material(tmp_path, replace(run, prompts=("the LAD", "the LAD"))), ["coco"])
+    coco = COCO(str(tmp_path / "coco" / "annotations.json"))
+    assert [category["name"] for category in coco.cats.values()] == ["the LAD", "the LAD (2)"]
+    for frame, image in enumerate(coco.imgs.values()):
+        assert (np.asarray(Image.open(tmp_path / "coco" / "images" / image["file_name"])) == 90 + frame).all()
+        found = {entry["category_id"]: coco.annToMask(entry) for entry in coco.imgToAnns[image["id"]]}
+        assert set(found) == ({1, 2} if frame else set())
+        assert all(np.array_equal(mask, bar(frame, number - 1)) for number, mask in found.items())
+
+
+def test_the_picture_shows_key_frames_and_works_without_times(tmp_path: Path) -> None:
+    for times_s, axis in ((tracked().times_s, "seconds"), (None, "frame")):
+        shown = replace(material(tmp_path, tracked(times_s)), name="run-7", key_frames=(1, 3))
+        write_outputs(shown, ["picture"])
+        picture = ElementTree.parse(tmp_path / "run.svg").getroot()  # noqa: S314  (ours)
+        words = [node.text for node in picture.iter("{http://www.w3.org/2000/svg}text")]
+        assert "Run run-7" in words
+        assert axis in words
+        assert len(list(picture.iter("{http://www.w3.org/2000/svg}image"))) == 2
+        assert "heart beats unclear: the times of the frames are not known" in words
+
+
+def test_measures_are_those_of_the_masks_with_the_truth_where_there_is_one(tmp_path: Path) -> None:
+    targets = [Target("LAD", TargetKind.SEGMENT, rle.encode(bar(frame, 0)), Origin.MANUAL) for frame in range(5)]
+    records = tuple(
+        FrameRecord(f"f{frame}", "f", HEIGHT, WIDTH, "f", "", "r", frame, targets=(target,))
+        for frame, target in enumerate(targets)
+    )
+    write_outputs(replace(material(tmp_path), records=records, key_frames=(2,)), ["measures"])
+    first, second = json.loads((tmp_path / "measures.json").read_text())["objects"]
+    assert (first["prompt"], first["labelled_frames"], first["dice"], first["presence_f1"]) == (PROMPTS[0], 5, 1, 1)
+    assert first["onset"] == {"edge": "measured", "error_frames": 0}
+    assert (second["labelled_frames"], second["presence_f1"]) == (0, None)
+    assert 0 < second["consistency"] < 1
 
 
 def test_outputs_are_chosen_by_name() -> None:

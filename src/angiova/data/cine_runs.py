@@ -125,7 +125,7 @@ def find_runs(source: Path, decoder: Decoder) -> list[CineRun]:
     if not source.exists():
         raise DataError("source not found", where=source)
     if (source / DATASET_NAME).exists():
-        return _of_dataset(Manifest(source))
+        return runs_of_dataset(Manifest(source))
     root = source.parent if source.is_file() else source
     findings = Findings(fix=True)
     runs = _of_dicom(source, root, decoder, findings) + _of_videos(source, root, findings)
@@ -137,7 +137,8 @@ def find_runs(source: Path, decoder: Decoder) -> list[CineRun]:
     return _with_own_names(runs)
 
 
-def _of_dataset(manifest: Manifest) -> list[CineRun]:
+def runs_of_dataset(manifest: Manifest) -> list[CineRun]:
+    """Return the runs of a data set, each under the name that it is tracked under."""
     members: dict[str, list[FrameRecord]] = defaultdict(list)
     for record in manifest.records():
         members[record.run].append(record)

@@ -51,12 +51,12 @@ class Carried:
     known_HW: BoolMask
 
 
-def motion_between(before_HW: GreyImage, after_HW: GreyImage) -> Motion:
+def motion_between(before_HW: GreyImage, after_HW: GreyImage, side_px: int = SIDE_PX) -> Motion:
     """Estimate the motion from one frame to the next, 8-bit grey and of one shape.
 
-    Iterative Lucas-Kanade on a pyramid, by scikit-image's `optical_flow_ilk`, on frames of at most SIDE_PX. Frames that
-    are equal have no motion at all. It takes a pixel's brightness for constant, which contrast that arrives breaks:
-    see `angiova.evaluation.temporal` on what that does to the figures.
+    Iterative Lucas-Kanade on a pyramid, by scikit-image's `optical_flow_ilk`, on frames of at most `side_px`. Frames
+    that are equal have no motion at all. It takes a pixel's brightness for constant, which contrast that
+    arrives breaks: see `angiova.evaluation.temporal` on what that does to the figures.
 
     Source: Le Besnerais and Champagnat, "Dense optical flow by iterative local window registration", ICIP 2005.
 
@@ -66,7 +66,7 @@ def motion_between(before_HW: GreyImage, after_HW: GreyImage) -> Motion:
     if before_HW.shape != after_HW.shape:
         raise ValueError(f"one frame is {before_HW.shape}, the next {after_HW.shape}")
     height, width = before_HW.shape
-    scale = min(SIDE_PX / max(height, width), 1.0)
+    scale = min(side_px / max(height, width), 1.0)
     small = max(round(height * scale), 1), max(round(width * scale), 1)
     if min(small) <= 2 * RADIUS_PX:  # no window fits
         return still((height, width))
@@ -95,23 +95,23 @@ def carry(mask_HW: BoolMask, motion: Motion) -> Carried:
     """
     if mask_HW.shape != motion.shape_px:
         raise ValueError(f"mask is {mask_HW.shape}, the frames are {motion.shape_px}")
-    origin_2HW = np.rint(np.indices(mask_HW.shape) + _full_size(motion)).astype(np.int64)
+    origin_2HW = np.rint(np.indices(mask_HW.shape) + displacements(motion)).astype(np.int64)
     limits = np.array(mask_HW.shape)[:, None, None]
     known_HW = np.all((origin_2HW >= 0) & (origin_2HW < limits), axis=0)
     rows_HW, columns_HW = np.clip(origin_2HW, 0, limits - 1)
     return Carried(mask_HW[rows_HW, columns_HW] & known_HW, known_HW)
 
 
-def _scaled(image_HW: GreyImage, shape_px: tuple[int, int]) -> Displacements:
-    grey_HW = image_HW.astype(np.float32) / GREY_LEVELS
-    return grey_HW if grey_HW.shape == shape_px else np.asarray(resize(grey_HW, shape_px, anti_aliasing=True))
-
-
-def _full_size(motion: Motion) -> Displacements:
-    """Return the displacement of every pixel of the frame, linear between the grid's places."""
+def displacements(motion: Motion) -> Displacements:
+    """Return the displacement of every pixel of the frame, (2, H, W), linear between the grid's places."""
     grid_px, shape_px = motion.displacement_2hw.shape[1:], motion.shape_px
     if grid_px == shape_px:
         return motion.displacement_2hw
     places = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(shape_px, grid_px, strict=True)]
     at = np.meshgrid(*places, indexing="ij")
     return np.stack([map_coordinates(part_hw, at, order=1, mode="nearest") for part_hw in motion.displacement_2hw])
+
+
+def _scaled(image_HW: GreyImage, shape_px: tuple[int, int]) -> Displacements:
+    grey_HW = image_HW.astype(np.float32) / GREY_LEVELS
+    return grey_HW if grey_HW.shape == shape_px else np.asarray(resize(grey_HW, shape_px, anti_aliasing=True))

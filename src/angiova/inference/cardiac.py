@@ -52,6 +52,7 @@ class Unclear(StrEnum):
     SHORT = "the run is too short"
     SLOW_FRAMES = "the frames are too far apart"
     STILL = "nothing moves"
+    NO_TIMES = "the times of the frames are not known"
     NO_PEAK = "nothing comes back at the rate of a heart"
 
 
@@ -84,16 +85,18 @@ class CardiacPhase:
         return [frame for frame, (before, after) in enumerate(pairwise(self.phase_T), start=1) if after < before]
 
 
-def measure_beat(images: Iterable[GreyImage], times_s: Sequence[float]) -> CardiacPhase:
+def measure_beat(images: Iterable[GreyImage], times_s: Sequence[float] | None) -> CardiacPhase:
     """Return the beat of a run; frames are taken one by one and kept at SIDE_PX only.
 
     Args:
         images: 8-bit grey frames (H, W), all of one shape.
-        times_s: the time of each, rising; gaps are bridged.
+        times_s: the time of each, rising; gaps are bridged. None where they are not known.
 
     Raises:
         DataError: there is not one time a frame, or the times don't rise.
     """
+    if times_s is None:
+        return _no_beat(Unclear.NO_TIMES)
     small_TP = np.array([_small(image_HW) for image_HW in images])
     times_T = np.asarray(times_s, dtype=np.float64)
     if len(small_TP) != len(times_T):

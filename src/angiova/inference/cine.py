@@ -1,7 +1,8 @@
 """The masks of several objects through a run, in one of the modes that `angiova track` offers.
 
     track      the language model sees key frames that show contrast; their masks are remembered, and every other frame
-               is drawn from memory, those before the first key frame too
+               is drawn from memory and the same prompt, those before the first key frame too; whether an object is
+               there is judged from each frame on its own
     frame      each frame is asked about on its own, as `angiova predict` does
     smooth     the same, then probabilities are smoothed over time along the motion (`angiova.inference.motion`)
     reference  as Sa2VA does: the first frames are shown to the language model and remembered as they were drawn
@@ -27,14 +28,13 @@ from angiova.data.pixels import GreyImage
 from angiova.errors import ConfigError
 from angiova.inference.motion import smooth
 from angiova.inference.opacification import Opacification, choose_opacified
-from angiova.inference.predictor import Predictor
+from angiova.inference.predictor import MAX_NEW_TOKENS, Predictor
 from angiova.model.processing import standardise
 from angiova.model.tracking import FrameMasks, RunFrame, TrackOrder, choose_key_frames, track
 
 Floats = npt.NDArray[np.float32]
 Item = TypeVar("Item")
 
-MAX_NEW_TOKENS: Final = 48
 # What a frame gets for an object that the model was asked about and did not draw: sigmoid of it is 0 in float32.
 NOTHING: Final = -1e3
 
@@ -55,7 +55,7 @@ class Mode(StrEnum):
 
 
 _ORDERS: Final = {
-    Mode.TRACK: TrackOrder.KEY_FRAMES,
+    Mode.TRACK: TrackOrder.PROMPTED,
     Mode.REFERENCE: TrackOrder.REFERENCE,
     Mode.SA2VA_I: TrackOrder.KEY_FRAMES,
 }
@@ -148,14 +148,15 @@ def follow(
             yield _nothing(index, num_objects, image_HW.shape)
         return
     masks = track(predictor.model, _Prepared(predictor, frames), spoken.prompts_NP, order, key_frames)
-    for frame in _computed(predictor, masks):
-        yield all_objects(frame, num_objects, spoken.drawn)
+    fetched_ones = map(_Fetched, _computed(predictor, masks))
+    for fetched in _one_behind(fetched_ones) if predictor.device.type == "cuda" else fetched_ones:
+        yield fetched.all_objects(num_objects, spoken.drawn)
 
 
 def ask_each(predictor: Predictor, frames: Sequence[GreyImage], questions: Sequence[str]) -> Iterator[FrameLogits]:
     """Yield what is drawn of the objects asked for in every frame, each frame asked about on its own."""
     for index, image_HW in enumerate(frames):
-        generation = predictor.generate([image_HW], questions, [0] * len(questions), MAX_NEW_TOKENS)
+        generation = predictor.generate([image_HW], questions, [0] * len(questions))
         result = _nothing(index, len(questions), image_HW.shape)
         if generation.masks is not None:
             logits, presence_M = generation.masks.logits_of(), _numpy(generation.masks.presence_N.float().sigmoid())
@@ -195,16 +196,34 @@ def parse_mode(name: str) -> Mode:
 
 def all_objects(frame: FrameMasks, num_objects: int, drawn: Sequence[int]) -> FrameLogits:
     """Return a frame's objects with those in between that are not drawn at all."""
-    result = _nothing(frame.frame, num_objects, frame.logits_NHW.shape[1:])
-    result.logits_NHW[list(drawn)] = _numpy(frame.logits_NHW)
-    result.presence_N[list(drawn)] = _numpy(frame.decoded.presence_N.float().sigmoid())
-    return result
+    return _Fetched(frame).all_objects(num_objects, drawn)
 
 
 def prepare(predictor: Predictor, image_HW: GreyImage) -> RunFrame:
     """Return a frame as the tracker takes it."""
     pixels_3SS = predictor.processor.segmenter_pixels(image_HW)
     return RunFrame(pixels_3SS.to(predictor.device), standardise(image_HW).to(predictor.device))
+
+
+class _Fetched:
+    """A frame's masks on their way from the device, which goes on computing meanwhile."""
+
+    def __init__(self, frame: FrameMasks) -> None:
+        self._frame = frame.frame
+        self._logits_NHW = frame.logits_NHW.float().to("cpu", non_blocking=True)
+        self._presence_N = frame.decoded.presence_N.float().sigmoid().to("cpu", non_blocking=True)
+        self._is_here = torch.Event("cuda") if frame.logits_NHW.is_cuda else None
+        if self._is_here is not None:
+            self._is_here.record()
+
+    def all_objects(self, num_objects: int, drawn: Sequence[int]) -> FrameLogits:
+        """Wait for the masks; see `all_objects` of the module."""
+        if self._is_here is not None:
+            self._is_here.synchronize()
+        result = _nothing(self._frame, num_objects, self._logits_NHW.shape[1:])
+        result.logits_NHW[list(drawn)] = self._logits_NHW.numpy()
+        result.presence_N[list(drawn)] = self._presence_N.numpy()
+        return result
 
 
 class _Prepared(Sequence[RunFrame]):
@@ -235,6 +254,15 @@ def _computed(predictor: Predictor, items: Iterator[Item]) -> Iterator[Item]:
         if item is None:
             return
         yield item
+
+
+def _one_behind(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items, each after the next one was begun."""
+    before = next(items, None)
+    while before is not None:
+        after = next(items, None)
+        yield before
+        before = after
 
 
 def _firsts(num_masks: Sequence[int]) -> dict[int, int]:

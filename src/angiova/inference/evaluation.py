@@ -19,6 +19,7 @@ from angiova.evaluation.store import write_evaluation
 from angiova.inference.answers import Answerer
 from angiova.inference.predictor import load
 from angiova.run_record import EVALUATION_DIR, RUN_NAME, read_run, run_of, write_run
+from angiova.shipped import resolved
 from angiova.training_history import history_of
 
 
@@ -53,7 +54,7 @@ def evaluate_model(
     """
     if split not in list(Split):
         raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
-    if not model.exists():
+    if not resolved(model).exists():
         raise ModelError("no such model", where=model, remedy="give a run or checkpoint folder")
     is_run = (model / RUN_NAME).exists()
     if out is None and not is_run:

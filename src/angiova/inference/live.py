@@ -2,6 +2,8 @@
 
 The first frames that show contrast become key frames: the language model is asked about them, and their masks are
 remembered. All others are drawn from memory. Before the first key frame there is nothing to draw, and masks are empty.
+A run that begins with contrast shows no rise of it: while there is no key frame the model is asked now and then whether
+it sees an object, and a frame in which it does is a key frame.
 
 What a frame takes is bounded: one pass of the encoders and the decoder, and for a key frame the language model's
 answer about at most as many frames as there are key frames. What is kept is bounded too, however long the run becomes:
@@ -30,6 +32,9 @@ from angiova.model.tracking import Follower, FrameMasks, TrackOrder
 MEDIAN_FRAMES: Final = 3
 # Frames from one key frame to the next: contrast has moved on by then.
 KEY_FRAME_STEP: Final = 4
+# When the model is asked first whether contrast was there from the start, and how many frames later again.
+FIRST_LOOK: Final = 2
+LOOK_STEP: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,11 @@ class ContrastWatch:
         self._recent: deque[float] = deque(maxlen=MEDIAN_FRAMES)
         self._lowest = float("inf")
 
+    @property
+    def may_show_contrast(self) -> bool:
+        """Whether the frames taken last look as much like vessel as the faintest run with contrast does."""
+        return median(self._recent) >= LEAST_RISE
+
     def shows_contrast(self, level: float) -> bool:
         """Take the level of the next frame, and return whether it shows contrast."""
         self._recent.append(level)
@@ -89,11 +99,11 @@ class LiveTracker:
             raise ConfigError(f"{len(self._prompts)} prompts, {self._wanted} key frames", remedy=remedy)
         sam = predictor.model.segmenter
         check_memory(sam)
-        self._follower = Follower(predictor.model, sam, TrackOrder.KEY_FRAMES)
+        self._follower = Follower(predictor.model, sam, TrackOrder.PROMPTED)
         self._nothing = MemoryBank.empty(sam, sam.config.max_object_pointers_in_encoder)
         self._bank = self._nothing
         self._watch = ContrastWatch()
-        self._key_images: list[GreyImage] = []
+        self._key_images: dict[int, GreyImage] = {}
         self._spoken: Spoken | None = None
         self._next_frame, self._next_key_frame, self._is_started = 0, 0, False
 
@@ -116,6 +126,9 @@ class LiveTracker:
         if is_key_frame:
             self._ask(image_HW, index)
         masks = self._draw(image_HW, index, is_key_frame)
+        if masks is None and self._is_time_to_look(index):
+            masks = self._look(image_HW, index)
+            is_key_frame = masks is not None
         num_objects = len(self._prompts)
         if masks is None or self._spoken is None:
             empty_NHW = np.zeros((num_objects, *image_HW.shape), dtype=bool)
@@ -134,15 +147,32 @@ class LiveTracker:
     def _ask(self, image_HW: GreyImage, index: int) -> None:
         """Ask about the key frames so far; what other objects were remembered by is worth nothing for these."""
         self._is_started, self._next_key_frame = False, index + KEY_FRAME_STEP
-        self._key_images.append(image_HW)
+        self._key_images[index] = image_HW
         if len(self._key_images) > self._wanted:
-            del self._key_images[0]
-            kept = list(self._bank.conditioning.items())[1:]
-            self._bank = replace(self._bank, conditioning=dict(kept))
+            oldest = min(self._key_images)
+            del self._key_images[oldest]
+            kept = {frame: memory for frame, memory in self._bank.conditioning.items() if frame != oldest}
+            self._bank = replace(self._bank, conditioning=kept)
         before = self._spoken
-        self._spoken = ask(self._predictor, self._key_images, self._prompts)
+        self._spoken = ask(self._predictor, list(self._key_images.values()), self._prompts)
         if before is not None and before.drawn != self._spoken.drawn:
             self._bank = self._nothing
+            for earlier, earlier_HW in self._key_images.items():
+                if earlier != index:
+                    self._draw(earlier_HW, earlier, is_key_frame=True)
+
+    def _is_time_to_look(self, index: int) -> bool:
+        is_due = index >= FIRST_LOOK and (index - FIRST_LOOK) % LOOK_STEP == 0
+        return is_due and not self._key_images and self._watch.may_show_contrast
+
+    def _look(self, image_HW: GreyImage, index: int) -> FrameMasks | None:
+        """Return the masks of a frame that the model sees an object in, a key frame then; None where it sees none."""
+        self._ask(image_HW, index)
+        masks = self._draw(image_HW, index, is_key_frame=True)
+        if masks is not None and bool((masks.decoded.presence_N > 0).any()):
+            return masks
+        self._key_images, self._bank, self._spoken, self._next_key_frame = {}, self._nothing, None, 0
+        return None
 
     def _draw(self, image_HW: GreyImage, index: int, is_key_frame: bool) -> FrameMasks | None:
         """Return the masks of the objects that the model draws, and remember them; None where there are none."""
@@ -154,6 +184,6 @@ class LiveTracker:
                 masks, memory = self._follower.decode_key_frame(frame, index, self._spoken.prompts_NP)
                 self._bank = self._bank.with_conditioning(index, memory)
             else:
-                masks, memory = self._follower.track_frame(frame, index, self._bank, len(self._spoken.drawn))
+                masks, memory = self._follower.track_frame(frame, index, self._bank, self._spoken.prompts_NP)
                 self._bank = self._bank.with_tracked(index, memory)
         return masks

@@ -3,9 +3,8 @@
 Each frame's probabilities become a weighted mean of its own and its neighbours', every one of them brought to the
 frame's place along the estimated motion first: a motion-compensated temporal filter (E. Dubois and S. Sabri, Noise
 Reduction in Image Sequences Using Motion-Compensated Temporal Filtering, IEEE Trans. Commun. 32(7), 1984), here with
-binomial weights. Motion is dense optical flow between neighbours by iterated Lucas-Kanade windows (G. Le Besnerais and
-F. Champagnat, Dense optical flow by iterative local window registration, ICIP 2005; scikit-image), found on small
-frames, and added up over two frames.
+binomial weights. Motion is found between neighbours, on small frames, by `angiova.evaluation.motion`, and added up over
+two frames.
 
 What the motion cannot explain, contrast that arrives or washes out, is smoothed as it is: an edge in time grows by up
 to two frames.
@@ -21,10 +20,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import map_coordinates
-from skimage.registration import optical_flow_ilk
-from skimage.transform import resize
+from scipy.special import expit, logit
 
 from angiova.data.pixels import GreyImage
+from angiova.evaluation.motion import displacements, motion_between
 
 Floats = npt.NDArray[np.float32]
 
@@ -33,9 +32,6 @@ WEIGHTS: Final = (6 / 16, 4 / 16, 1 / 16)
 RADIUS: Final = len(WEIGHTS) - 1
 # Flow is found at this side, where it takes some 0.1 s; hearts move by a few pixels of it from frame to frame.
 FLOW_SIDE_PX: Final = 256
-# Half the side of the windows that are registered: wider than a vessel, narrower than the heart.
-FLOW_WINDOW_PX: Final = 7
-WHITE: Final = 255.0
 # Logits are kept inside these, so that a probability of 1 has one.
 MOST_LOGIT: Final = 30.0
 
@@ -44,7 +40,7 @@ MOST_LOGIT: Final = 30.0
 class _Moment:
     """A frame on its way through the filter, and its flow to the frame before it and to the one after it."""
 
-    small_hw: Floats
+    image_HW: GreyImage
     probabilities_NHW: Floats
     presence_N: Floats
     back_2HW: Floats | None
@@ -60,37 +56,18 @@ def smooth(frames: Iterable[tuple[GreyImage, Floats, Floats]]) -> Iterator[tuple
     forward: deque[Floats] = deque(maxlen=2 * RADIUS)
     taken, given = 0, 0
     for image_HW, logits_NHW, presence_N in frames:
-        small_hw = _small(image_HW)
         back_2HW = None
         if window:
-            shape_px = (image_HW.shape[0], image_HW.shape[1])
-            forward.append(flow(window[-1].small_hw, small_hw, shape_px))
-            back_2HW = flow(small_hw, window[-1].small_hw, shape_px)
-        window.append(_Moment(small_hw, _sigmoid(logits_NHW), presence_N, back_2HW))
+            before_HW = window[-1].image_HW
+            forward.append(_flow(before_HW, image_HW))
+            back_2HW = _flow(image_HW, before_HW)
+        window.append(_Moment(image_HW, expit(logits_NHW), presence_N, back_2HW))
         taken += 1
         if taken > RADIUS:
             yield _filtered(list(window), list(forward), len(window) - 1 - RADIUS)
             given += 1
     for behind in range(taken - given - 1, -1, -1):
         yield _filtered(list(window), list(forward), len(window) - 1 - behind)
-
-
-def flow(one_hw: Floats, other_hw: Floats, shape_px: tuple[int, int]) -> Floats:
-    """Return the motion from one frame to another, (2, H, W) in pixels of `shape_px`: rows first, then columns.
-
-    What lies at a place p of the one lies at p + flow of the other.
-
-    Args:
-        one_hw: grey values of both, 0 to 1, at any one size.
-        other_hw: the other frame.
-        shape_px: (height, width) wanted.
-    """
-    found_2hw = optical_flow_ilk(one_hw, other_hw, radius=FLOW_WINDOW_PX)
-    scales = [shape_px[axis] / one_hw.shape[axis] for axis in (0, 1)]
-    large = [
-        resize(part, shape_px, order=1, preserve_range=True) * s for part, s in zip(found_2hw, scales, strict=True)
-    ]
-    return np.asarray(large, dtype=np.float32)
 
 
 def warp(values_NHW: Floats, flow_2HW: Floats) -> Floats:
@@ -120,17 +97,11 @@ def _filtered(window: list[_Moment], forward: list[Floats], place: int) -> tuple
     return _logit(total_NHW / weight), np.asarray(presence_N / weight, dtype=np.float32)
 
 
-def _small(image_HW: GreyImage) -> Floats:
-    scale = min(FLOW_SIDE_PX / max(image_HW.shape), 1.0)
-    shape = [max(round(side * scale), 1) for side in image_HW.shape]
-    return np.asarray(resize(image_HW / WHITE, shape, anti_aliasing=scale < 1), dtype=np.float32)
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MOST_LOGIT, MOST_LOGIT))), dtype=np.float32)
+def _flow(here_HW: GreyImage, there_HW: GreyImage) -> Floats:
+    """Return where each pixel of a frame went in another, (2, H, W): what lies at p of the one lies at p + flow."""
+    return displacements(motion_between(there_HW, here_HW, FLOW_SIDE_PX))
 
 
 def _logit(probabilities: Floats) -> Floats:
-    p = probabilities.astype(np.float64)
-    least = 1 / (1 + np.exp(MOST_LOGIT))
-    return np.asarray(np.log(np.maximum(p, least)) - np.log(np.maximum(1 - p, least)), dtype=np.float32)
+    least = expit(-MOST_LOGIT)
+    return np.asarray(logit(np.clip(probabilities.astype(np.float64), least, 1 - least)), dtype=np.float32)

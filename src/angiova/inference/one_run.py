@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from scipy.special import expit
 
 from angiova.data import rle
 from angiova.data.cine_runs import CineFrame, CineRun, SourceKind
 from angiova.data.decoding.decoder import Decoder
 from angiova.data.spool import FrameSpool
 from angiova.data.tracked import TrackedObject, TrackedRun
-from angiova.export.tracked import MASKS_NAME, Material, write_outputs
+from angiova.export.tracked import MASKS_NAME, Material, rising, write_outputs
 from angiova.files import sha256_file, write_json
+from angiova.inference.cardiac import measure_beat
 from angiova.inference.cine import FrameLogits, ask, choose_frames, draw
 from angiova.inference.opacification import Opacification, describe_levels, vessel_level
 from angiova.inference.predictor import Predictor
@@ -26,6 +28,7 @@ from angiova.inference.track_record import (
     RECORD_NAME,
     Request,
     facts_of,
+    facts_of_beat,
     facts_of_run,
     facts_of_source,
     notes_on_answers,
@@ -83,7 +86,9 @@ def track_one(tracking: Tracking, run: CineRun, folder: Path) -> None:
         moments_s.append(time.monotonic())
         tracked = tracked_run(request.prompts, objects, reading, spool.shape_px)
         dicoms = run.files if run.kind is SourceKind.DICOM else ()
-        write_outputs(Material(tracked, spool, folder, dicoms), request.outputs)
+        beat = measure_beat(spool, rising(reading.times_s))
+        material = Material(tracked, spool, folder, dicoms, run.name, choice.frames, beat, run.records)
+        write_outputs(material, request.outputs)
     moments_s.append(time.monotonic())
     height, width = tracked.shape_px
     record = {
@@ -91,6 +96,7 @@ def track_one(tracking: Tracking, run: CineRun, folder: Path) -> None:
         "source": facts_of_source(run),
         "frames": {"number": len(objects), "height": height, "width": width},
         **facts_of_run(reading.opacification, choice, request.prompts, spoken),
+        "heart": facts_of_beat(beat),
         "notes": list(notes_on_answers(request.prompts, spoken)),
         "masks_sha256": sha256_file(folder / MASKS_NAME),
         "seconds": {part: round(b - a, 3) for part, (a, b) in zip(PARTS, pairwise(moments_s), strict=True)},
@@ -129,7 +135,7 @@ def objects_of(predictor: Predictor, frame: FrameLogits) -> tuple[TrackedObject,
     objects = []
     for mask_HW, logits_HW, presence in zip(masks_NHW, frame.logits_NHW, frame.presence_N, strict=True):
         inside = logits_HW[mask_HW].astype(np.float64)
-        mean = round(float((1 / (1 + np.exp(-inside))).mean()), DIGITS) if inside.size else None
+        mean = round(float(expit(inside).mean()), DIGITS) if inside.size else None
         objects.append(TrackedObject(rle.encode(mask_HW), round(float(presence), DIGITS), mean))
     return tuple(objects)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,14 @@ from angiova.model.opening import checkpoint_folder, open_model
 from angiova.model.outputs import Sa2VAGeneration
 from angiova.model.processing import Batch, Sa2VAProcessor
 
+if TYPE_CHECKING:
+    from angiova.inference.asking.chat import Chat
+    from angiova.inference.asking.reply import Reply
+
 Logits = npt.NDArray[np.float32]
 BoolMasks = npt.NDArray[np.bool_]
 PRESENCE_THRESHOLD = 0.5
+MAX_NEW_TOKENS = 48
 
 
 class Predictor:
@@ -68,7 +74,7 @@ class Predictor:
         images: Sequence[GreyImage],
         questions: Sequence[str],
         image_of_question: Sequence[int],
-        max_new_tokens: int = 48,
+        max_new_tokens: int = MAX_NEW_TOKENS,
     ) -> list[Answer]:
         """Answer each question about its image; an image's features are computed once for all its questions.
 
@@ -80,12 +86,48 @@ class Predictor:
         """
         return self._answers(self.generate(images, questions, image_of_question, max_new_tokens))
 
+    def ask(
+        self,
+        source: str | Path | npt.NDArray[np.generic],
+        question: str,
+        *,
+        language: str | None = None,
+        run: str | None = None,
+        frame: int | None = None,
+        key_frames: int | None = None,
+    ) -> Reply:
+        """Answer a question about a frame or a run in words, masks and measurements.
+
+        Args:
+            source: see `angiova.inference.asking.chat.open_chat`, as for `run`, `frame` and `key_frames`.
+            question: in the user's words.
+            language: en or zh, of what is not the model's own words; default: that of the question.
+
+        Raises:
+            ConfigError: the question cannot be asked, or the source has no such run or frame.
+            DataError: the source cannot be read.
+        """
+        return self.chat(source, run=run, frame=frame, key_frames=key_frames).ask(question, language=language)
+
+    def chat(
+        self,
+        source: str | Path | npt.NDArray[np.generic],
+        *,
+        run: str | None = None,
+        frame: int | None = None,
+        key_frames: int | None = None,
+    ) -> Chat:
+        """Return a chat about a frame or a run: each of its questions is answered with those before it; see `ask`."""
+        from angiova.inference.asking.chat import open_chat  # which is built on this module
+
+        return open_chat(self, source, run=run, frame=frame, key_frames=key_frames)
+
     def generate(
         self,
         images: Sequence[GreyImage],
         questions: Sequence[str],
         image_of_question: Sequence[int],
-        max_new_tokens: int = 48,
+        max_new_tokens: int = MAX_NEW_TOKENS,
     ) -> Sa2VAGeneration:
         """Return what the model says and draws before a threshold makes masks of it; see `answer`."""
         batch = self.to_device(self.processor.prompts(images, questions, image_of_question))

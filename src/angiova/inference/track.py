@@ -30,12 +30,12 @@ from angiova.data.prompts import question_for
 from angiova.errors import AngiovaError, ConfigError, DataError, ExitCode, ModelError
 from angiova.export.tracked import parse_outputs
 from angiova.files import staged_folder, write_json
-from angiova.inference.cine import Mode, parse_mode
+from angiova.inference.cine import parse_mode
 from angiova.inference.folder import DEFAULT_PHRASES
 from angiova.inference.one_run import Tracking, track_one
 from angiova.inference.predictor import Predictor, load
 from angiova.inference.progress import RunProgress
-from angiova.inference.track_record import Request, finished, note_on_memory
+from angiova.inference.track_record import Request, default_mode, finished, note_on_memory
 from angiova.model.fingerprint import fingerprint
 from angiova.model.opening import checkpoint_folder
 
@@ -48,7 +48,7 @@ def track_runs(
     out: Path,
     *,
     prompts: Sequence[str] = (),
-    mode: str = Mode.TRACK.value,
+    mode: str | None = None,
     key_frames: int | None = None,
     outputs: str | None = None,
     only: Sequence[str] = (),
@@ -66,7 +66,7 @@ def track_runs(
         source: a DICOM or video file, a folder of frames, a data set, or a folder of several runs.
         out: folder to write.
         prompts: what to ask for, one object each; default: the vessel tree.
-        mode: name of a `Mode`.
+        mode: name of a `Mode`; default: track, or smooth where the memory is known to have seen no runs.
         key_frames: most frames that the language model sees; default: as the model is configured.
         outputs: names with commas between; see `angiova.export.tracked`.
         only: names of runs; default: all of them.
@@ -83,7 +83,8 @@ def track_runs(
         ModelError: there is no model, or none that tracks.
         DataError: there is no run, every one failed, or OUT lies in the source.
     """
-    chosen_mode, chosen_outputs = parse_mode(mode), parse_outputs(outputs)
+    chosen_mode = default_mode(model) if mode is None else parse_mode(mode)
+    chosen_outputs = parse_outputs(outputs)
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise DataError("lies in the source: its pictures would be runs", where=out, remedy="choose another folder")
     with Decoder(limits or DecodeLimits()) as decoder:

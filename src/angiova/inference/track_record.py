@@ -19,9 +19,11 @@ from angiova.code_version import code_commit
 from angiova.data.cine_runs import CineRun
 from angiova.errors import DataError
 from angiova.files import read_json
+from angiova.inference.cardiac import CardiacPhase
 from angiova.inference.cine import KeyFrameChoice, Mode, Spoken
 from angiova.inference.opacification import Opacification
 from angiova.run_record import read_run, run_of
+from angiova.shipped import resolved
 
 FORMAT: Final = "angiova-track/1"
 RECORD_NAME: Final = "track.json"
@@ -112,9 +114,19 @@ def facts_of_run(
             "is_clear": shown.is_clear,
             "onset": shown.onset,
             "peak": shown.peak,
+            "phases": [None if phase is None else phase.value for phase in shown.phases],
             "levels": [round(level, 6) for level in shown.levels_T.tolist()],
         },
         "answers": [{"prompt": prompt, "text": text, "masks": count} for prompt, text, count in said],
+    }
+
+
+def facts_of_beat(beat: CardiacPhase) -> dict[str, Any]:
+    """Return what the record says of the heart's beat, told from the frames alone."""
+    return {
+        "rate_bpm": None if beat.rate_bpm is None else round(beat.rate_bpm, 1),
+        "beats_at": beat.beats_at(),
+        "unclear": None if beat.unclear is None else beat.unclear.value,
     }
 
 
@@ -129,7 +141,7 @@ def notes_on_answers(prompts: Sequence[str], spoken: Spoken | None) -> Iterator[
 
 def note_on_memory(model: Path, mode: Mode) -> str | None:
     """Return a warning where a mode draws from memory and the model's training is known to have shown no runs."""
-    run = run_of(model)
+    run = run_of(resolved(model))
     if run is None or mode.order is None:
         return None
     data = read_run(run).recipe.get("data")
@@ -137,3 +149,8 @@ def note_on_memory(model: Path, mode: Mode) -> str | None:
     if isinstance(clips, dict) and clips.get("share") == 0:
         return "the model was last trained on single frames: its memory may lose thin vessels; see --mode smooth"
     return None
+
+
+def default_mode(model: Path) -> Mode:
+    """Return the mode where none is asked for: one without memory where that is known to have seen no runs."""
+    return Mode.TRACK if note_on_memory(model, Mode.TRACK) is None else Mode.SMOOTH

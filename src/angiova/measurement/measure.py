@@ -11,9 +11,8 @@ import numpy as np
 from rich.console import Console
 
 from angiova.data import rle
-from angiova.data.pixels import GreyImage, read_grey, write_png
+from angiova.data.pixels import read_grey, write_png
 from angiova.data.progress import with_progress
-from angiova.data.rle import BoolMask
 from angiova.errors import AngiovaError, DataError, ExitCode
 from angiova.files import write_json, write_text
 from angiova.measurement import tables
@@ -21,8 +20,8 @@ from angiova.measurement.curves import run_curves
 from angiova.measurement.picture import draw_measures
 from angiova.measurement.sources import Frame, find_frames, read_mask, safe_name
 from angiova.morphology.anatomy import dominance, tree_side
-from angiova.morphology.calibration import catheter_spacing_mm
-from angiova.morphology.measures import Spacing, VesselMeasures
+from angiova.morphology.calibration import catheter_spacing_mm, french_mm
+from angiova.morphology.measures import Spacing
 from angiova.morphology.measuring import measure_vessels
 
 
@@ -112,6 +111,7 @@ def _spacings(frames: Sequence[Frame], spacing_mm: Spacing | None, french: float
         return dict.fromkeys(runs, spacing_mm)
     if french is None:
         return {}
+    french_mm(french)  # a wrong size is no fault of the frames, which are passed over below
     return {run: _calibrated([f for f in frames if f.run == run], run, french) for run in runs}
 
 
@@ -139,6 +139,8 @@ def _measure_frame(
     image_HW = read_grey(frame.image) if frame.image is not None and (refine or pictures) else None
     if refine and image_HW is None:
         raise DataError("no image to refine walls on", where=frame.name, remedy="give --image, or leave --refine out")
+    if image_HW is not None and image_HW.shape != mask_HW.shape:
+        raise DataError(f"the image is {image_HW.shape}, the mask {mask_HW.shape}", remedy="give the mask's own frame")
     segments = {number: rle.decode(mask) for number, mask in frame.segments.items()}
     measures = measure_vessels(mask_HW, spacing_mm=spacing_mm, image_HW=image_HW if refine else None, segments=segments)
     side = tree_side({number: mask.area_px for number, mask in frame.segments.items()})
@@ -146,17 +148,11 @@ def _measure_frame(
     row = {**tables.frame_row(frame.name, measures), **about}
     write_json(out / "measures" / f"{frame.name}.json", tables.as_json(row, measures))
     if pictures:
-        _draw(out / "pictures" / f"{frame.name}.png", measures, mask_HW, image_HW)
+        write_png(out / "pictures" / f"{frame.name}.png", draw_measures(measures, mask_HW, image_HW))
     results.frames.append(row)
     results.branches += tables.branch_rows(frame.name, measures)
     results.bifurcations += tables.bifurcation_rows(frame.name, measures)
     results.stenoses += tables.stenosis_rows(frame.name, measures)
-
-
-def _draw(path: Path, measures: VesselMeasures, mask_HW: BoolMask, image_HW: GreyImage | None) -> None:
-    if image_HW is not None and image_HW.shape != mask_HW.shape:
-        raise DataError(f"the image is {image_HW.shape}, the mask {mask_HW.shape}", remedy="give the mask's own frame")
-    write_png(path, draw_measures(measures, mask_HW, image_HW))
 
 
 def _write(out: Path, results: _Results, frames: Sequence[Frame], settings: dict[str, Any]) -> None:

@@ -26,12 +26,22 @@ def catheter_spacing_mm(catheter_HW: BoolMask, french: float) -> float:
     Raises:
         DataError: `french` is not positive, or too little of the catheter is seen.
     """
-    if not french > 0:
-        raise DataError(f"a catheter of {french:g} French", remedy="give its outer diameter, often 5, 6 or 7")
+    diameter_mm = french_mm(french)
     branches = measure_vessels(catheter_HW).branches
     longest = max(branches, key=lambda branch: branch.length_px, default=None)
     if longest is None or longest.length_px < MIN_LENGTH_PX or not longest.is_measured_N.any():
         raise DataError(
             f"less than {MIN_LENGTH_PX:g} px of catheter to calibrate by", remedy="give the spacing with --spacing"
         )
-    return french * FRENCH_MM / longest.mean_calibre_px
+    return diameter_mm / longest.mean_calibre_px
+
+
+def french_mm(french: float) -> float:
+    """Return the outer diameter of a catheter in mm.
+
+    Raises:
+        DataError: `french` is not positive.
+    """
+    if not french > 0:
+        raise DataError(f"a catheter of {french:g} French", remedy="give its outer diameter, often 5, 6 or 7")
+    return french * FRENCH_MM

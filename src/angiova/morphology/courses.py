@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, label, map_coordinates
+from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial.distance import cdist
-from skimage.morphology import skeletonize
+from skimage.morphology import remove_small_holes, skeletonize
 
 from angiova.data.pixels import GreyImage
 from angiova.data.rle import BoolMask
@@ -83,7 +83,7 @@ def prepare(mask_HW: BoolMask, image_HW: GreyImage | None) -> Ground:
     """Return what is computed once of a mask with foreground."""
     rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    filled_HW = np.pad(_without_tiny_holes(mask_HW[box]), MARGIN_PX)
+    filled_HW = remove_small_holes(np.pad(mask_HW[box], MARGIN_PX), max_size=MAX_HOLE_PX)
     # The distance transform leads to the middle of the nearest pixel outside; its wall is half a pixel nearer.
     radius_HW = np.maximum(distance_transform_edt(filled_HW) - 0.5, 0)
     first = int(rows[0]), int(columns[0])
@@ -109,15 +109,6 @@ def measure_courses(graph: CentrelineGraph, ground: Ground) -> dict[int, Course]
         is_own_N = _is_apart(graph, number, curves, radii) & _is_before_tip(graph, edge, curves[number], radii[number])
         courses[number] = _course(edge, curves[number], radii[number], is_own_N, ground)
     return courses
-
-
-def _without_tiny_holes(mask_HW: BoolMask) -> BoolMask:
-    holes_HW, count = label(np.pad(~mask_HW, 1, constant_values=True))
-    sizes = np.bincount(holes_HW.ravel(), minlength=count + 1)
-    is_tiny = sizes <= MAX_HOLE_PX
-    is_tiny[0] = False
-    filled_HW: BoolMask = mask_HW | is_tiny[holes_HW[1:-1, 1:-1]]
-    return filled_HW
 
 
 def _with_surroundings(image_HW: GreyImage, first: tuple[int, int], shape: tuple[int, ...]) -> GreyImage:

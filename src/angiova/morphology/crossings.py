@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from angiova.morphology.centreline import travelled_px
 from angiova.morphology.graph import Arm, CentrelineGraph, Floats
 from angiova.morphology.spurs import radius_at
 
@@ -41,7 +42,7 @@ def direction(graph: CentrelineGraph, arm: Arm, radius_px: float) -> Floats:
 
 def heading(points_N2: Floats, skip_px: float) -> Floats:
     """Return the unit vector from the point `skip_px` along a path to the point LOOK_PX further, or to its end."""
-    travelled_N = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_N2, axis=0), axis=1))])
+    travelled_N = travelled_px(points_N2)
     skip_px = min(skip_px, travelled_N[-1] / 2)
     ends = [np.interp(at, travelled_N, points_N2[:, axis]) for at in (skip_px, skip_px + LOOK_PX) for axis in (0, 1)]
     step_2 = np.array([ends[2] - ends[0], ends[3] - ends[1]])

@@ -48,17 +48,22 @@ class ShownRun:
 
     Attributes:
         name: of the run.
-        times_s: time of each frame.
+        times_s: time of each frame; None where they are not known: frames are counted instead.
         opacification: what `angiova.inference.opacification` measured.
         beat: what `angiova.inference.cardiac` measured.
         key_frames: pictures (H, W, 3) of the key frames, by index of the frame.
     """
 
     name: str
-    times_s: Sequence[float]
+    times_s: Sequence[float] | None
     opacification: Opacification
     beat: CardiacPhase
     key_frames: Mapping[int, ColourImage]
+
+    @property
+    def places(self) -> Sequence[float]:
+        """Where each frame stands on the axis: at its time, or at its number."""
+        return range(len(self.opacification.levels_T)) if self.times_s is None else self.times_s
 
 
 def write_run_picture(path: Path, run: ShownRun, language: str = "en") -> None:
@@ -77,17 +82,17 @@ def run_picture(run: ShownRun) -> Drawing:
         DataError: there is not one time a frame, or a key frame is not in the run.
     """
     num_frames = len(run.opacification.levels_T)
-    if len(run.times_s) != num_frames or not all(0 <= index < num_frames for index in run.key_frames):
-        problem = f"{len(run.times_s)} times and key frames {sorted(run.key_frames)} for {num_frames} frames"
+    if len(run.places) != num_frames or not all(0 <= index < num_frames for index in run.key_frames):
+        problem = f"{len(run.places)} times and key frames {sorted(run.key_frames)} for {num_frames} frames"
         raise DataError(problem, where=run.name, remedy="give one time a frame, and key frames of this run")
     levels = PERCENT * run.opacification.levels_T
-    last_s = run.times_s[-1] if num_frames > 1 else run.times_s[0] + 1
-    area = frame(*CHART, (run.times_s[0], last_s), padded(levels.tolist(), from_zero=True))
+    last = run.places[-1] if num_frames > 1 else run.places[0] + 1
+    area = frame(*CHART, (run.places[0], last), padded(levels.tolist(), from_zero=True))
     nodes = (
         *_head(run),
         *_phases(run, area),
         *y_axis(area),
-        *x_axis(area, say("cine.time"), most=10),
+        *x_axis(area, say("cine.number" if run.times_s is None else "cine.time"), most=10),
         *_curve(run, area),
         *_key_marks(run, area),
         *_beats(run, area),
@@ -125,15 +130,15 @@ def _edge(run: ShownRun, area: Frame, index: int) -> float:
     """Return the place between a frame and the one before; the ends of the axis at the ends of the run."""
     if index == 0:
         return area.left
-    if index == len(run.times_s):
+    if index == len(run.places):
         return area.right
-    return area.x((run.times_s[index - 1] + run.times_s[index]) / 2)
+    return area.x((run.places[index - 1] + run.places[index]) / 2)
 
 
 def _curve(run: ShownRun, area: Frame) -> Iterator[Node]:
     places = [
-        (area.x(time_s), area.y(PERCENT * level))
-        for time_s, level in zip(run.times_s, run.opacification.levels_T.tolist(), strict=True)
+        (area.x(place), area.y(PERCENT * level))
+        for place, level in zip(run.places, run.opacification.levels_T.tolist(), strict=True)
     ]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     yield element("polyline", points=points, fill="none", stroke=LINE, stroke_width=1.8, stroke_linejoin="round")
@@ -145,7 +150,7 @@ def _curve(run: ShownRun, area: Frame) -> Iterator[Node]:
 
 def _key_marks(run: ShownRun, area: Frame) -> Iterator[Node]:
     for number, index in enumerate(sorted(run.key_frames), start=1):
-        x = area.x(run.times_s[index])
+        x = area.x(run.places[index])
         yield element("line", x1=x, y1=area.top, x2=x, y2=area.bottom, stroke=INK, stroke_dasharray="3 3", class_="key")
         yield element("circle", cx=x, cy=area.bottom - 12, r=8, fill="#ffffff", stroke=INK)
         yield from text(x, area.bottom - 8, str(number), text_anchor="middle", font_weight="600")
@@ -154,7 +159,7 @@ def _key_marks(run: ShownRun, area: Frame) -> Iterator[Node]:
 def _beats(run: ShownRun, area: Frame) -> Iterator[Node]:
     """Yield a tick at the beginning of each beat, and its words."""
     for index in run.beat.beats_at():
-        x = area.x(run.times_s[index])
+        x = area.x(run.places[index])
         yield element("line", x1=x, y1=BEATS_TOP, x2=x, y2=BEATS_TOP + 10, stroke=INK, stroke_width=1.6, class_="beat")
     yield from text(12, BEATS_TOP + 24, _beat_words(run.beat), fill=SOFT)
 
@@ -168,7 +173,7 @@ def _beat_words(beat: CardiacPhase) -> Label:
 def _thumbnails(run: ShownRun) -> Iterator[Node]:
     for place, index in enumerate(sorted(run.key_frames)):
         row, column = divmod(place, COLUMNS)
-        caption = say("cine.frame", frame=index, time=f"{run.times_s[index]:.2f}")
+        caption = _caption(run, index)
         phase = run.opacification.phases[index]
         step = (WIDTH - 24) / COLUMNS
         nodes = [
@@ -178,6 +183,12 @@ def _thumbnails(run: ShownRun) -> Iterator[Node]:
             *(text(14, THUMBNAIL + 27, say(f"groups.phases.{phase}"), fill=SOFT) if phase else ()),
         ]
         yield moved(nodes, 12 + column * step, THUMBNAILS_TOP + row * (THUMBNAIL + CAPTION))
+
+
+def _caption(run: ShownRun, index: int) -> Label:
+    if run.times_s is None:
+        return say("cine.frame_alone", frame=index)
+    return say("cine.frame", frame=index, time=f"{run.times_s[index]:.2f}")
 
 
 def _embedded(picture: ColourImage) -> str:
