@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # Loaded on first use, so that `import angiova` and `angiova --help` stay free of torch.
 _PUBLIC = {
     "LiveTracker": "angiova.inference.live",
+    "ask": "angiova.inference.asking.chat",
     "compare": "angiova.evaluation.comparing",
     "evaluate": "angiova.evaluation.evaluate",
     "load": "angiova.inference.predictor",

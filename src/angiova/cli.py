@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from angiova import __version__
-from angiova.cli_options import Base, Dataset, Out
+from angiova.cli_options import Base, Dataset, Out, Places
+from angiova.cli_questions import ask, chat
 from angiova.cli_runs import measure, track
 from angiova.errors import AngiovaError, ConfigError, DataError, ExitCode
+from angiova.shipped import model_and_source
 
 app = typer.Typer(
     name="angiova",
@@ -242,8 +244,9 @@ def eval_(
         list[Path],
         typer.Argument(
             metavar="MODEL DATASET",
-            help="A run or checkpoint folder and a data set; with --from-predictions a predictions file and a data "
-            "set; with --compare two or more run or evaluation folders.",
+            help="A run or checkpoint folder, or what `track` wrote of the data set, and a data set; with "
+            "--from-predictions a predictions file and a data set; with --compare two or more run or evaluation "
+            "folders.",
             show_default=False,
         ),
     ],
@@ -270,6 +273,9 @@ def eval_(
         raise ConfigError("a model and a data set are needed", where="eval", remedy="angiova eval MODEL DATASET")
     from angiova.report.tables import print_evaluation
 
+    if (paths[0] / "runs.json").exists():
+        _evaluate_tracked(paths[0], paths[1], split, out)
+        return
     if from_predictions:
         if out is None:
             raise ConfigError("nowhere to write", where="--from-predictions", remedy="say where, with --out")
@@ -282,6 +288,13 @@ def eval_(
         paths[0], paths[1], split=split, out=out, device=device, batch=batch, base=base, allow_leakage=allow_leakage
     )
     raise typer.Exit(print_evaluation(evaluation))
+
+
+def _evaluate_tracked(folder: Path, dataset: Path, split: str, out: Path | None) -> None:
+    from angiova.inference.track_evaluation import evaluate_tracked, table_of
+
+    for line in table_of(evaluate_tracked(folder, dataset, split=split, out=out)):
+        typer.echo(line)
 
 
 def _compare(folders: list[Path], out: Path | None, *, as_json: bool) -> None:
@@ -300,9 +313,7 @@ def _compare(folders: list[Path], out: Path | None, *, as_json: bool) -> None:
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
-    source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a data set.")],
-    out: Out,
+    places: Places,
     prompt: Annotated[
         list[str] | None,
         typer.Option(help='What to segment, e.g. --prompt "segment the proximal LAD"; may be repeated.'),
@@ -312,9 +323,13 @@ def predict(
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability above which a pixel is vessel.")] = 0.5,
     base: Base = None,
 ) -> None:
-    """Segment images: masks as PNG and COCO, overlays and the model's words."""
+    """Segment images: masks as PNG and COCO, overlays and the model's words.
+
+    SOURCE is an image, a folder of images, or a data set.
+    """
     from angiova.inference.folder import predict_folder
 
+    model, source, out = model_and_source(places)
     raise typer.Exit(
         predict_folder(
             model, source, out, prompts=prompt or [], device=device, batch=batch, threshold=threshold, base=base
@@ -414,8 +429,10 @@ def demo(
     raise typer.Exit(run_demo(out, seed=seed, quick=quick))
 
 
-for verb in (measure, track):
-    app.command()(verb)
+app.command()(ask)
+app.command()(chat)
+app.command()(measure)
+app.command()(track)
 
 
 def main() -> None:

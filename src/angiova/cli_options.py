@@ -8,6 +8,15 @@ from typing import Annotated
 import typer
 
 Out = Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)]
+Places = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="[MODEL] SOURCE [OUT]",
+        help="MODEL: run or checkpoint folder; default: nano, which ships with angiova. OUT: folder to write; default: "
+        "SOURCE-angiova.",
+        show_default=False,
+    ),
+]
 Base = Annotated[
     Path | None, typer.Option(help="Where the adapter's base lies now; default: where it lay in training.")
 ]

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from angiova.cli_options import Base, Out
+from angiova.cli_options import Base, Out, Places
+from angiova.shipped import model_and_source
 
 
 def measure(
@@ -51,19 +52,19 @@ def measure(
 
 
 def track(
-    model: Annotated[Path, typer.Argument(help="Run or checkpoint folder.")],
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN", help="A DICOM or video file, a folder of frames, a data set, or a folder of several runs."
-        ),
-    ],
-    out: Out,
+    places: Places,
     prompt: Annotated[
         list[str] | None,
         typer.Option(help='What to track, e.g. --prompt "segment the proximal LAD"; may be repeated, one object each.'),
     ] = None,
-    mode: Annotated[str, typer.Option(help="track, frame, smooth, reference or sa2va-i.")] = "track",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="track, frame, smooth, reference or sa2va-i; default: track, or smooth where the model's memory was "
+            "never taught on runs.",
+            show_default=False,
+        ),
+    ] = None,
     key_frames: Annotated[
         int | None,
         typer.Option(min=1, help="Frames that the language model sees, at most; default: as the model is configured."),
@@ -71,8 +72,8 @@ def track(
     outputs: Annotated[
         str | None,
         typer.Option(
-            help="What to write beside masks.json: png,mp4,gif,csv,dicom-seg; default: all but gif, and dicom-seg "
-            "where the source is DICOM.",
+            help="What to write beside masks.json: png,mp4,gif,csv,coco,dicom-seg,secondary-capture,picture,measures; "
+            "default: png,mp4,csv,picture, and dicom-seg where the source is DICOM.",
             show_default=False,
         ),
     ] = None,
@@ -91,11 +92,13 @@ def track(
 ) -> None:
     """Follow objects through cine runs: masks of every frame, overlays, tables and DICOM-SEG.
 
-    Finished runs in OUT are skipped, so that the same command goes on where it was stopped.
+    SOURCE is a DICOM or video file, a folder of frames, a data set, or a folder of several runs. Finished runs in OUT
+    are skipped, so that the same command goes on where it was stopped.
     """
     from angiova.data.decoding.limits import DecodeLimits
     from angiova.inference.track import track_runs
 
+    model, source, out = model_and_source(places)
     raise typer.Exit(
         track_runs(
             model,

@@ -57,7 +57,16 @@ def test_version_is_said() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("doctor", "--no-such-option"), ("no-such-verb",), ("simulate",), ("simulate", "out", "--runs", "0")],
+    [
+        ("doctor", "--no-such-option"),
+        ("no-such-verb",),
+        ("simulate",),
+        ("simulate", "out", "--runs", "0"),
+        ("ask", "model", "frame.png", "what is it?", "--lang", "fr"),
+        ("ask", "what is it?"),
+        ("ask", "model", "frame.png", "what", "is", "it?"),
+        ("chat", "model", "frame.png", "--key-frames", "0"),
+    ],
 )
 def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     finished = angiova(*arguments)
@@ -76,6 +85,8 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
         (("import", "nothing", "out"), 1),
         (("train", "nothing.yaml"), 2),
         (("track", "nothing", "nothing", "out"), 1),
+        (("ask", "nothing", "nothing", "what is it?"), 1),
+        (("chat", "nothing", "nothing"), 1),
     ],
 )
 def test_failure_is_one_line_that_names_the_file(arguments: tuple[str, ...], exit_code: int, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+WEIGHTS = ROOT / "src" / "angiova" / "weights"
 MAX_FILE_BYTES = 2**20
+MAX_WEIGHTS_BYTES = 64 * 2**20
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"yaml.load", "yaml.full_load", "yaml.unsafe_load", "eval", "exec", "os.system"}
@@ -86,6 +88,11 @@ def test_no_file_names_a_package_registry() -> None:
         assert not [host for host in REGISTRIES if host.encode() in content], path
 
 
-def test_no_large_file_is_tracked_outside_the_pictures_of_the_docs() -> None:
+def test_no_large_file_is_tracked_but_pictures_of_the_docs_and_the_shipped_weights() -> None:
     large = [path for path in tracked_files() if path.stat().st_size > MAX_FILE_BYTES]
-    assert [path for path in large if not path.is_relative_to(ROOT / "docs" / "images")] == []
+    allowed = (ROOT / "docs" / "images", WEIGHTS)
+    assert [path for path in large if not any(path.is_relative_to(folder) for folder in allowed)] == []
+
+
+def test_the_shipped_weights_stay_within_their_budget() -> None:
+    assert 0 < sum(path.stat().st_size for path in tracked_files() if path.is_relative_to(WEIGHTS)) <= MAX_WEIGHTS_BYTES
