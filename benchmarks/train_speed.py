@@ -62,6 +62,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "engine": {"feature_cache": {"folder": "CACHE"}},
         "stop": True,
     },
+    "ours-cached-24": {
+        "batch": {"micro": 24},
+        "trainable": LORA,
+        "data": {"views": 1, "examples": {"whole_only": 0}},
+        "engine": {"feature_cache": {"folder": "CACHE"}},
+        "stop": True,
+    },
     "ours-24gb": {
         "batch": {"micro": 4, "accumulation": 4},
         "trainable": LORA,

@@ -36,7 +36,7 @@ def test_frames_of_a_run_are_one_tile_each(tokenizer: PreTrainedTokenizerFast) -
     run = next(name for name in plan()["video"] if name in facts("preprocess"))
     wanted = facts("preprocess")[run]
     names = frames_of(run, range(wanted["shape"][0]))
-    batch = processor(tokenizer).run_prompt([pixels(name) for name in names], "?")
+    batch = processor(tokenizer).run_prompts([pixels(name) for name in names], ["?"])
     assert hashlib.sha256(batch["tiles"].numpy().tobytes()).hexdigest() == wanted["sha256_float32"]
 
 

@@ -46,7 +46,7 @@ def test_prompt_about_an_image(case: str, processor: Sa2VAProcessor) -> None:
 @pytest.mark.parametrize("case", ["video_8_frames", "video_5_frames", "video_3_frames"])
 def test_prompt_about_a_run(case: str, processor: Sa2VAProcessor) -> None:
     wanted = facts("prompts")["inference"][case]
-    batch = processor.run_prompt([BLANK] * wanted["pixel_values_shape"][0], question_of(wanted))
+    batch = processor.run_prompts([BLANK] * wanted["pixel_values_shape"][0], [question_of(wanted)])
     assert list(batch["tiles"].shape) == wanted["pixel_values_shape"]
     assert text_of(processor, batch) == wanted["exact"]
     digest = hashlib.sha256(text_of(processor, batch).encode()).hexdigest()

@@ -56,7 +56,7 @@ def test_run(model: Sa2VAModel, processor: Sa2VAProcessor) -> None:
     wanted, recorded = facts("predict_tiny")["video"], tensors("predict_tiny")
     images = [pixels(name) for name in frames_of(next(iter(plan()["video"])))]
     keys = choose_key_frames(len(images), model.config.key_frames, model.config.num_key_frames)
-    batch = processor.run_prompt([images[index] for index in keys], plan()["question"])
+    batch = processor.run_prompts([images[index] for index in keys], [plan()["question"]])
     assert batch["input_ids"][0].tolist() == recorded["video_prompt_ids"].tolist()
     states = model.seg_states(**answered(processor, batch, wanted["prediction"]))
     near = near_states("video", model, states)
