@@ -19,6 +19,7 @@ from angiova.data.clips import Clip, ClipSettings, draw_key_frames, draw_window,
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage
 from angiova.data.prompts import Turn, make_turn
+from angiova.data.questions.drawing import QuestionBank, QuestionSettings
 from angiova.data.records import FrameRecord, Split, Target, TargetKind
 from angiova.data.rle import BoolMask
 from angiova.data.syntax import RIGHT_SEGMENTS, SEGMENT_NAMES, segment_phrase
@@ -28,6 +29,9 @@ from angiova.errors import DataError
 FRAME_STREAM: Final = 1_000_003
 CLIP_STREAM: Final = 1_000_033
 VIEW_STREAM: Final = 1_000_037
+QUESTION_STREAM: Final = 1_000_039
+# Questions drawn until one can be answered from the frame as it is shown.
+MOST_DRAWN: Final = 8
 # Letters of a question and its answer beside the phrase itself, and as many as a key frame's tokens are worth.
 LETTERS_AROUND: Final = 60
 LETTERS_A_FRAME: Final = 1024
@@ -86,6 +90,7 @@ class ExampleDataset:
         phrases: only these are asked about; None: whatever is labelled.
         clips: how many examples are clips, and how they are drawn; None: all examples are single frames.
         views: variations of a frame, taken in turn; None: a new one each time.
+        questions: how many examples ask questions to be answered in words, and which; None: none.
 
     Raises:
         DataError: the split has no frame on which something to ask about is labelled.
@@ -102,6 +107,7 @@ class ExampleDataset:
         phrases: tuple[str, ...] | None = None,
         clips: ClipSettings | None = None,
         views: int | None = None,
+        questions: QuestionSettings | None = None,
     ) -> None:
         self.manifest, self.seed, self.views = manifest, seed, views
         self.examples, self.augmentation = examples, augmentation
@@ -113,6 +119,7 @@ class ExampleDataset:
             what = "" if phrases is None else f" with {' or '.join(phrases)}"
             problem = f"no labelled frame{what} in split '{split}'"
             raise DataError(problem, where=manifest.folder, remedy="run `angiova split` first")
+        self._questions = QuestionBank(self.records, questions) if questions is not None and questions.share else None
         self._order = np.concatenate(
             [np.random.default_rng([seed, turn]).permutation(len(self.records)) for turn in range(repeats)]
         )
@@ -127,6 +134,9 @@ class ExampleDataset:
         clip_rng = self._clip_rng(index)
         if clip_rng is not None:
             return self._clip(record, clip_rng)
+        example = self._question(index)
+        if example is not None:
+            return example
         rng = np.random.default_rng([self.seed, FRAME_STREAM, index])
         return self._frame(record, rng, self._view_rng(index) or rng)
 
@@ -141,6 +151,28 @@ class ExampleDataset:
             may_flip,
         )
         return Example(record.frame_id, image_HW, _make_turns(targets, self.examples.joined, rng), tuple(masks))
+
+    def _question(self, index: int) -> Example | None:
+        """Return an example that asks a question to be answered in words; None where its turn is one for masks.
+
+        Its frame is drawn by the answer, not taken in order. Flipping would swap left and right.
+        """
+        rng = self._question_rng(index)
+        if rng is None or self._questions is None:
+            return None
+        for _ in range(MOST_DRAWN):
+            drawn = self._questions.draw(rng)
+            masks = [rle.decode(target.mask) for target in drawn.record.targets]
+            image_HW = self.manifest.read_image(drawn.record)
+            image_HW, masks = augment(image_HW, masks, self.augmentation, rng, may_flip=False)
+            facts = self._questions.facts(drawn.record, masks)
+            turn = self._questions.turn(drawn, facts, rng)
+            if turn is not None:
+                shown = dict(zip(map(id, facts.targets), facts.masks, strict=True))
+                return Example(
+                    drawn.record.frame_id, image_HW, (turn,), tuple(shown[id(target)] for target in turn.targets)
+                )
+        return None
 
     def _clip(self, record: FrameRecord, rng: np.random.Generator) -> Clip:
         """Draw a clip that holds a labelled frame, and ask about what is labelled there."""
@@ -175,6 +207,8 @@ class ExampleDataset:
         if self._clip_rng(index) is not None:
             letters = self.clips.key_frames * LETTERS_A_FRAME + self.clips.targets * LETTERS_AROUND
             return self.clips.frames * self.clips.targets, letters
+        if self._question_rng(index) is not None:
+            return 0, LETTERS_AROUND
         targets = choose_targets(record, self.examples, np.random.default_rng([self.seed, FRAME_STREAM, index]))
         return len(targets), sum(len(target.phrase) + LETTERS_AROUND for target in targets)
 
@@ -185,6 +219,13 @@ class ExampleDataset:
         """
         rng = np.random.default_rng([self.seed, CLIP_STREAM, index])
         return rng if rng.random() < self.clips.share else None
+
+    def _question_rng(self, index: int) -> np.random.Generator | None:
+        """Return what draws the question of an example; None where it asks for masks."""
+        if self._questions is None:
+            return None
+        rng = np.random.default_rng([self.seed, QUESTION_STREAM, index])
+        return rng if rng.random() < self._questions.settings.share else None
 
     def _view_rng(self, index: int) -> np.random.Generator | None:
         """Return what varies the frame of an example, the same each time its turn comes again; None: nothing of it."""

@@ -17,6 +17,8 @@ from angiova.data.syntax import (
     VESSELS_PHRASE,
 )
 
+# The token of the model whose state becomes the prompt of a mask.
+SEG: Final = "[SEG]"
 QUESTIONS: Final = (
     "segment the {}",
     "please segment the {}",

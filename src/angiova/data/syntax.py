@@ -35,6 +35,35 @@ SEGMENT_NAMES: Final[dict[str, str]] = {
     "16c": "right posterolateral branch c",
 }
 
+# The same in Chinese, as angiography reports in Chinese name them; no two are alike.
+SEGMENT_NAMES_ZH: Final[dict[str, str]] = {
+    "1": "右冠近段",
+    "2": "右冠中段",
+    "3": "右冠远段",
+    "4": "右后降支",
+    "5": "左主干",
+    "6": "前降支近段",
+    "7": "前降支中段",
+    "8": "前降支远段",
+    "9": "第一对角支",
+    "9a": "第一对角支分支",
+    "10": "第二对角支",
+    "10a": "第二对角支分支",
+    "11": "回旋支近段",
+    "12": "中间支",
+    "12a": "第一钝缘支",
+    "12b": "第二钝缘支",
+    "13": "回旋支远段",
+    "14": "左后侧支",
+    "14a": "左后侧支第一分支",
+    "14b": "左后侧支第二分支",
+    "15": "左后降支",
+    "16": "右后侧支",
+    "16a": "右后侧支第一分支",
+    "16b": "右后侧支第二分支",
+    "16c": "右后侧支第三分支",
+}
+
 RIGHT_SEGMENTS: Final = frozenset({"1", "2", "3", "4", "16", "16a", "16b", "16c"})
 
 TREE_PHRASE: Final = "coronary artery tree"

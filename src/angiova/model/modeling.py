@@ -73,8 +73,10 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             input_ids: tokens, shape (B, L); every `[SEG]` asks for one mask.
             attention_mask: 1 for tokens, 0 for padding on either side, shape (B, L).
             tiles: image tiles of the vision-language model, shape (T, 3, t, t), frame after frame.
-            tile_counts: number of tiles of each frame, then of the key frames of each clip; they sum to T.
-            frame_of_sequence: which frame each sequence is about, shape (B,); from F on which clip.
+            tile_counts: number of tiles of each frame, then of the key frames of each clip, then of frames that are
+                only talked about; they sum to T.
+            frame_of_sequence: which frame each sequence is about, shape (B,); from F on which clip, and from F + C on
+                which frame that is only talked about.
             segmenter_pixels: frames for SAM2, shape (F, 3, S, S).
             images: F frames at their own resolution, standardised grey, shape (1, H, W) each.
             labels: tokens to predict, `IGNORED_LABEL` elsewhere, shape (B, L).

@@ -59,7 +59,8 @@ class Sa2VAProcessor:
     def collate(self, examples: Sequence[Example | Clip], recompute: bool = False) -> Batch:
         """Make a training batch; sequences are padded on the right. See `Sa2VAModel.forward` for the keys.
 
-        Single frames come first, then clips; without clips the batch has no key `clips`.
+        Frames of which masks are asked come first, then clips, then frames that are only talked about: those cost no
+        pass of the segmenter, so it is not given them. Without clips the batch has no key `clips`.
 
         Args:
             examples: frames and clips in any order.
@@ -67,14 +68,23 @@ class Sa2VAProcessor:
         """
         frames = [example for example in examples if isinstance(example, Example)]
         clips = [example for example in examples if isinstance(example, Clip)]
-        batch = self._frames([example.image_HW for example in frames])
+        drawn, silent = [frame for frame in frames if frame.masks], [frame for frame in frames if not frame.masks]
+        if not drawn and not clips:  # several processes decode a mask that nobody asked for, and need a frame for it
+            drawn, silent = silent[:1], silent[1:]
+        batch = self._frames([frame.image_HW for frame in drawn])
         heads = [self.image_block(count) for count in batch["tile_counts"]]
-        masks = [mask for example in frames for mask in example.masks]
+        masks = [mask for frame in drawn for mask in frame.masks]
         if clips:
             batch |= self._clips(clips, batch, recompute)
             heads += [self.image_block(1) * len(clip.key_frames) for clip in clips]
             masks += [mask for clip in clips for frame in clip.masks for mask in frame if mask is not None]
-        batch |= self.dialogues([example.turns for example in frames] + [clip.turns for clip in clips], heads)
+        if silent:
+            tiles = [self.tiles(frame.image_HW) for frame in silent]
+            heads += [self.image_block(len(parts)) for parts in tiles]
+            batch["tiles"] = torch.cat([batch["tiles"], *tiles])
+            batch["tile_counts"] = batch["tile_counts"] + [len(parts) for parts in tiles]
+        ordered: list[Example | Clip] = [*drawn, *clips, *silent]
+        batch |= self.dialogues([example.turns for example in ordered], heads)
         batch |= {
             "frame_of_sequence": torch.arange(len(examples)),
             "masks": [torch.from_numpy(mask) for mask in masks],

@@ -8,9 +8,10 @@ from typing import Final
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from angiova.data.prompts import SEG as SEG
+
 PAD, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 IMG_START, IMG_END, IMG_CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
-SEG: Final = "[SEG]"
 
 # The five tokens that Sa2VA adds to InternVL's own, in the reference's order.
 SA2VA_TOKENS: Final = (SEG, "<p>", "</p>", "<vp>", "</vp>")

@@ -13,6 +13,7 @@ from angiova.baselines.settings import BaselineSettings
 from angiova.data.augment import AugmentSettings
 from angiova.data.clips import ClipSettings
 from angiova.data.dataset import ExampleSettings
+from angiova.data.questions.drawing import QuestionSettings
 from angiova.errors import ConfigError
 from angiova.model.trainable import TrainableSettings
 from angiova.training.engine_settings import EngineSettings
@@ -97,6 +98,9 @@ class DataSettings(_Section):
         0, ge=0, description="Optimizer steps whose examples are sorted together by length, against padding; 0: none."
     )
     clips: ClipSettings = Field(default_factory=ClipSettings, description="Frames of one run as one example.")
+    questions: QuestionSettings = Field(
+        default_factory=QuestionSettings, description="Questions to be answered in words."
+    )
 
     @model_validator(mode="after")
     def _leaves_a_share(self) -> Self:
@@ -210,6 +214,7 @@ class Recipe(_Section):
             "optimizer.unfreeze": bool(self.optimizer.unfreeze),
             "engine": self.engine != EngineSettings(),
             "data.clips.share": self.data.clips.share > 0,
+            "data.questions.share": self.data.questions.share > 0,
         }
         unknown = [name for name, is_set in fields.items() if is_set and self.model.baseline is not None]
         if unknown:

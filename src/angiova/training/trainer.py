@@ -185,6 +185,7 @@ def _make_dataset(recipe: Recipe, manifest: Manifest, learner: Learner) -> Examp
             learner.phrases,
             recipe.data.clips,
             views=recipe.data.views,
+            questions=recipe.data.questions,
         )
 
     first = examples_of(manifest, recipe.data.repeats)

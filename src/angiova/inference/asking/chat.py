@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from angiova.data.decoding.limits import DecodeLimits
+from angiova.data.questions.kinds import phrases_in, understand
 from angiova.errors import ModelError
 from angiova.inference.asking import wording
 from angiova.inference.asking.comparing import compare
@@ -24,7 +25,6 @@ from angiova.inference.asking.language import choose_language
 from angiova.inference.asking.measured import Measured
 from angiova.inference.asking.reply import AnsweredMask, Reply, Statement
 from angiova.inference.asking.shown import Choice, Shown, show
-from angiova.inference.asking.typed import phrases_in, understand
 from angiova.inference.predictor import Predictor, load
 from angiova.report.text import Text, fill, in_language, joined
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from angiova.data.syntax import SEGMENT_NAMES
+from angiova.data.questions.kinds import Asked, Kind, Value, read_answer
+from angiova.data.syntax import SEGMENT_NAMES, SEGMENT_NAMES_ZH
 from angiova.inference.asking import wording
 from angiova.inference.asking.reply import Statement, Verdict
-from angiova.inference.asking.typed import Asked, Kind, Value, read_answer
 from angiova.morphology.anatomy import Side
 from angiova.report.text import Label, Text, fill
 
@@ -39,7 +39,8 @@ def compare(asked: Asked, words: str, measured: Value | None, detail: Text | Non
 
 def about(asked: Asked) -> Text:
     """Return what a question is about."""
-    return fill(wording.ABOUT[asked.kind], {"threshold": f"{asked.threshold:g}"})
+    names = {"segment": SEGMENT_NAMES.get(asked.segment, ""), "segment_zh": SEGMENT_NAMES_ZH.get(asked.segment, "")}
+    return fill(wording.ABOUT[asked.kind], {"threshold": f"{asked.threshold:g}", **names})
 
 
 def shown_value(asked: Asked, value: Value) -> Label:

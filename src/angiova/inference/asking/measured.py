@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
+from angiova.data.questions.facts import narrowest_px, num_branches
+from angiova.data.questions.kinds import Asked, Kind, Value
 from angiova.data.rle import BoolMask
 from angiova.data.syntax import CATHETER_PHRASE, RIGHT_SEGMENTS
 from angiova.inference.answers import Answerer
@@ -13,7 +15,6 @@ from angiova.inference.asking import wording
 from angiova.inference.asking.quality import faults_of
 from angiova.inference.asking.reply import Statement, Verdict
 from angiova.inference.asking.shown import Shown
-from angiova.inference.asking.typed import Asked, Kind, Value
 from angiova.inference.asking.vessels import DrawnVessels
 from angiova.inference.predictor import PRESENCE_THRESHOLD
 from angiova.morphology.anatomy import tree_side
@@ -23,7 +24,7 @@ from angiova.report.text import Text, fill
 
 # Presence scores in between say neither that an object is there nor that it is not.
 UNSURE: Final = (0.4, 0.6)
-ABOUT_VESSELS: Final = frozenset({Kind.TREE, Kind.SEGMENTS, Kind.BRANCHES, Kind.NARROWEST, Kind.STENOSIS})
+ABOUT_VESSELS: Final = frozenset({Kind.TREE, Kind.SEGMENTS, Kind.VISIBLE, Kind.BRANCHES, Kind.NARROWEST, Kind.STENOSIS})
 
 
 class Measured:
@@ -99,6 +100,8 @@ class Measured:
                 return tree_side(self._segment_areas_px())
             case Kind.SEGMENTS:
                 return frozenset(self.segments) or None
+            case Kind.VISIBLE:
+                return asked.segment in self.segments
             case Kind.CATHETER | Kind.CONTRAST:
                 presence = self._presence(asked.kind)
                 return None if presence is None else presence >= PRESENCE_THRESHOLD
@@ -109,9 +112,9 @@ class Measured:
             return None
         match asked.kind:
             case Kind.BRANCHES:
-                return float(sum(branch.length_px >= asked.threshold for branch in self.tree.branches))
+                return float(num_branches(self.tree, asked.threshold))
             case Kind.NARROWEST:
-                return self._narrowest(self.tree)[0]
+                return narrowest_px(self.tree)[0]
             case Kind.STENOSIS:
                 return any(stenosis.percent >= asked.threshold for stenosis in self.tree.stenoses)
 
@@ -123,7 +126,7 @@ class Measured:
             share = max(right, sum(areas_px.values()) - right) / max(sum(areas_px.values()), 1)
             return fill(wording.SHARE, {"percent": round(100 * share)})
         if asked.kind is Kind.NARROWEST and self.tree is not None and self.tree.branches:
-            _, row, column = self._narrowest(self.tree)
+            _, row, column = narrowest_px(self.tree)
             return fill(wording.PLACE, {"row": round(row), "column": round(column)})
         if asked.kind is Kind.STENOSIS and self.tree is not None and self.tree.stenoses:
             worst = self.tree.stenoses[0]
@@ -133,12 +136,6 @@ class Measured:
 
     def _segment_areas_px(self) -> dict[str, int]:
         return {number: int(mask_HW.sum()) for number, mask_HW in self.segments.items()}
-
-    def _narrowest(self, tree: VesselMeasures) -> tuple[float, float, float]:
-        """Return the least calibre of all branches, and the row and column where it is."""
-        branch = min(tree.branches, key=lambda branch: branch.calibre_N_px[branch.narrowest])
-        row, column = branch.points_N2[branch.narrowest].tolist()
-        return float(branch.calibre_N_px[branch.narrowest]), row, column
 
     def _presence(self, kind: Kind) -> float | None:
         """Return the probability that there is a catheter or contrast; None where the model has no mask for it."""

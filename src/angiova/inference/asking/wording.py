@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from angiova.data.questions.kinds import Kind
 from angiova.inference.asking.reply import Verdict
 from angiova.inference.asking.shown import Shown
-from angiova.inference.asking.typed import Kind
 from angiova.inference.predictor import PRESENCE_THRESHOLD
 from angiova.morphology.anatomy import Side
 from angiova.morphology.graph import Floats
@@ -28,6 +28,7 @@ VERDICTS: Final = {
 ABOUT: Final = {
     Kind.TREE: ("coronary tree", "冠脉树"),
     Kind.SEGMENTS: ("segments seen", "可见节段"),
+    Kind.VISIBLE: ("{segment} in view", "可见{segment_zh}"),
     Kind.CATHETER: ("catheter", "导管"),
     Kind.CONTRAST: ("contrast", "造影剂"),
     Kind.BRANCHES: ("branches of {threshold} px and more", "长度不少于 {threshold} 像素的分支数"),

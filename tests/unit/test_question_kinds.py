@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from angiova.data.prompts import QUESTIONS, known_phrases
+from angiova.data.questions.kinds import Asked, Kind, phrases_in, read_answer, segments_named, understand
 from angiova.inference.asking.comparing import compare
 from angiova.inference.asking.language import language_of
 from angiova.inference.asking.reply import Verdict
-from angiova.inference.asking.typed import Asked, Kind, phrases_in, read_answer, segments_named, understand
 from angiova.morphology.anatomy import Side
 
 TREE, COUNT = Asked(Kind.TREE), Asked(Kind.BRANCHES, 20)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from angiova.data.prompts import known_phrases
-from angiova.data.syntax import SEGMENT_NAMES
-from angiova.model.tokenizer import SEG
+from angiova.data.prompts import SEG, known_phrases
+from angiova.data.syntax import SEGMENT_NAMES, SEGMENT_NAMES_ZH
 from angiova.morphology.anatomy import Side
 
 Value = Side | bool | float | frozenset[str]
@@ -24,6 +23,7 @@ class Kind(StrEnum):
 
     TREE = "tree"
     SEGMENTS = "segments"
+    VISIBLE = "visible"
     CATHETER = "catheter"
     CONTRAST = "contrast"
     BRANCHES = "branches"
@@ -45,6 +45,8 @@ ASKS: Final = {
     Kind.CATHETER: rf"{THERE}\bcatheter\b|\bcatheter (?:visible|present)\b|{THERE_ZH}导管",
     Kind.CONTRAST: rf"{THERE}\bcontrast\b|\bcontrast (?:visible|present)\b|造影剂|对比剂",
     Kind.SEGMENTS: r"\b(?:which|what) (?:\w+ )?(?:segments|vessels|arteries|branches)\b|哪些\w*(?:段|血管|分支)",
+    Kind.VISIBLE: r"\bvisible\b|\b(?:can|do) (?:you|we|one) see\b|\b(?:is|are) there\b|\bin view\b"
+    r"|可见|能?看到|有没有|是否有",
     Kind.TREE: r"\bleft or (?:the )?right\b|\bright or (?:the )?left\b|\b(?:which|what) (?:coronary )?(?:artery )?"
     r"(?:tree|side|coronary)\b|左冠[^？。]*右冠|右冠[^？。]*左冠|哪一?[侧支]冠",
 }
@@ -57,7 +59,7 @@ SIDES: Final = {
 }
 YES: Final = re.compile(r"^\W*(?:yes\b|there (?:is|are) (?!no\b)|是|有|存在|可见)", re.IGNORECASE)
 NO: Final = re.compile(r"^\W*(?:no\b|there (?:is|are) no\b|否|没有|无|不|未)", re.IGNORECASE)
-NO_STENOSIS: Final = re.compile(r"\bno (?:\w+ )?(?:stenos|narrow)|(?:没有|无|未见)\w{0,4}狭窄", re.IGNORECASE)
+NO_STENOSIS: Final = re.compile(r"\bno (?:\w+ )?(?:stenos|narrow)|(?:没有|无|未见)[^，。；]{0,14}狭窄", re.IGNORECASE)
 HOW_NARROW: Final = re.compile(
     r"(?:stenosis|narrowing) of (\d+(?:\.\d+)?)\s*%|(\d+(?:\.\d+)?)\s*[%％] (?:\w+ )?(?:stenosis|narrowing)"
     r"|狭窄\s*(?:程度)?\s*(?:约|为)?\s*(\d+(?:\.\d+)?)\s*[%％]",
@@ -67,6 +69,10 @@ BRANCH_COUNT: Final = re.compile(r"(\d+)\s*(?:\w+ )?branch|(\d+)\s*[条个根]|^
 FRAME_NUMBER: Final = re.compile(r"\bframe\s*(\d+)|第\s*(\d+)\s*帧|^\W*(\d+)\W*$", re.IGNORECASE)
 # The longest name first, so that "first diagonal branch a" is not "first diagonal" too.
 PHRASES: Final = sorted(known_phrases(), key=len, reverse=True)
+SEGMENT_OF_NAME: Final = {
+    name.casefold(): number for names in (SEGMENT_NAMES, SEGMENT_NAMES_ZH) for number, name in names.items()
+}
+SEGMENTS_BY_LENGTH: Final = sorted(SEGMENT_OF_NAME, key=len, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,12 @@ class Asked:
     Attributes:
         kind: its kind.
         threshold: percent of a stenosis, or pixels of a branch, from which on it counts; 0 where none is meant.
+        segment: SYNTAX number of the segment whose visibility is asked for; empty where none is meant.
     """
 
     kind: Kind
     threshold: float = 0.0
+    segment: str = ""
 
 
 def understand(question: str) -> tuple[Asked, ...]:
@@ -87,7 +95,7 @@ def understand(question: str) -> tuple[Asked, ...]:
     if DESCRIBES.search(question):
         return tuple(_asked(kind, "") for kind in DESCRIBED)
     for kind, pattern in ASKS.items():
-        if re.search(pattern, question, re.IGNORECASE):
+        if re.search(pattern, question, re.IGNORECASE) and (kind is not Kind.VISIBLE or _only_segment(question)):
             return (_asked(kind, question),)
     return ()
 
@@ -102,7 +110,7 @@ def read_answer(asked: Asked, words: str) -> Value | None:
             return segments_named(text) or None
         case Kind.STENOSIS:
             return _stenosis(text, asked.threshold)
-        case Kind.CATHETER | Kind.CONTRAST:
+        case Kind.CATHETER | Kind.CONTRAST | Kind.VISIBLE:
             return _yes_or_no(text)
         case Kind.BRANCHES:
             return _number(BRANCH_COUNT, text)
@@ -113,9 +121,13 @@ def read_answer(asked: Asked, words: str) -> Value | None:
 
 
 def segments_named(text: str) -> frozenset[str]:
-    """Return the SYNTAX numbers of the segments that a text names."""
-    named = set(phrases_in(text))
-    return frozenset(number for number, name in SEGMENT_NAMES.items() if name in named)
+    """Return the SYNTAX numbers of the segments that a text names, in English or Chinese."""
+    rest, found = text.casefold(), set()
+    for name in SEGMENTS_BY_LENGTH:
+        if name in rest:
+            found.add(SEGMENT_OF_NAME[name])
+            rest = rest.replace(name, " " * len(name))
+    return frozenset(found)
 
 
 def phrases_in(text: str) -> list[str]:
@@ -155,7 +167,15 @@ def _asked(kind: Kind, question: str) -> Asked:
         return Asked(kind, _number(PERCENT, question) or STENOSIS_PERCENT)
     if kind is Kind.BRANCHES:
         return Asked(kind, _number(PIXELS, question) or BRANCH_PX)
+    if kind is Kind.VISIBLE:
+        return Asked(kind, segment=_only_segment(question))
     return Asked(kind)
+
+
+def _only_segment(question: str) -> str:
+    """Return the SYNTAX number of the one segment that a question names; empty where it names none or several."""
+    named = segments_named(question)
+    return next(iter(named)) if len(named) == 1 else ""
 
 
 def _number(pattern: re.Pattern[str], text: str) -> float | None:
