@@ -263,6 +263,16 @@ def eval_(
         typer.Option("--allow-leakage", help="Go on when frames were trained on; every report says so in red."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, with --compare.")] = False,
+    questions: Annotated[
+        bool, typer.Option("--questions", help="Ask questions, and hold the answers against the labels.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Most frames asked about, spread over the part, with --questions.")
+    ] = None,
+    partly_labelled: Annotated[
+        bool,
+        typer.Option("--partly-labelled", help="Segments in view may lack a label, with --questions."),
+    ] = False,
     base: Base = None,
 ) -> None:
     """Predict every labelled target of held-out patients and measure the result, or compare measured results."""
@@ -273,6 +283,8 @@ def eval_(
         raise ConfigError("a model and a data set are needed", where="eval", remedy="angiova eval MODEL DATASET")
     from angiova.report.tables import print_evaluation
 
+    if questions:
+        raise typer.Exit(_evaluate_questions(paths, split, out, device, limit, partly_labelled, allow_leakage))
     if (paths[0] / "runs.json").exists():
         _evaluate_tracked(paths[0], paths[1], split, out)
         return
@@ -288,6 +300,33 @@ def eval_(
         paths[0], paths[1], split=split, out=out, device=device, batch=batch, base=base, allow_leakage=allow_leakage
     )
     raise typer.Exit(print_evaluation(evaluation))
+
+
+def _evaluate_questions(
+    paths: list[Path],
+    split: str,
+    out: Path | None,
+    device: str | None,
+    limit: int | None,
+    is_partly_labelled: bool,
+    allow_leakage: bool,
+) -> int:
+    from angiova.inference.question_evaluation import PAGE_NAME, evaluate_questions
+
+    folder = out or paths[0] / "questions"
+    evaluate_questions(
+        paths[0],
+        paths[1],
+        split=split,
+        out=folder,
+        device=device,
+        limit=limit,
+        complete=not is_partly_labelled,
+        allow_leakage=allow_leakage,
+    )
+    typer.echo((folder / PAGE_NAME).read_text(encoding="utf-8").partition("\n## Wrong")[0])
+    typer.echo(f"look at {folder / PAGE_NAME}")
+    return int(ExitCode.DONE)
 
 
 def _evaluate_tracked(folder: Path, dataset: Path, split: str, out: Path | None) -> None:

@@ -67,10 +67,7 @@ def evaluate_model(
         raise DataError(
             f"no labelled frame{what} in split {split!r}", where=dataset, remedy="run `angiova split` first"
         )
-    leakage = _leakage(model, manifest, Split(split), records)
-    if leakage is not None and not leakage.is_clean and not allow_leakage:
-        remedy = "evaluate on other patients, or add --allow-leakage, which every report then says in red"
-        raise DataError(describe(leakage), where=dataset, remedy=remedy)
+    leakage = check_leakage(model, manifest, Split(split), records, allowed=allow_leakage)
     predictor.keep_probabilities = True
     predictions = list(_with_progress(predictor, manifest, records, batch))
     evaluation = evaluate(manifest, Split(split), predictions, predictor.phrases, leakage)
@@ -80,6 +77,21 @@ def evaluate_model(
         record.evaluations = [EVALUATION_DIR]
         write_run(model, record)
     return evaluation
+
+
+def check_leakage(
+    model: Path, manifest: Manifest, split: Split, records: list[FrameRecord], *, allowed: bool
+) -> LeakageFacts | None:
+    """Return what the records share with the training frames; None where these are not known.
+
+    Raises:
+        DataError: they share something, and that is not allowed.
+    """
+    leakage = _leakage(model, manifest, split, records)
+    if leakage is not None and not leakage.is_clean and not allowed:
+        remedy = "evaluate on other patients, or add --allow-leakage, which every report then says in red"
+        raise DataError(describe(leakage), where=manifest.folder, remedy=remedy)
+    return leakage
 
 
 def _leakage(model: Path, manifest: Manifest, split: Split, records: list[FrameRecord]) -> LeakageFacts | None:

@@ -33,6 +33,7 @@ def num_terms(batch: Mapping[str, Any]) -> dict[str, int]:
     """
     masks = batch["masks"]
     counts = dict.fromkeys((*MASK_LOSSES, *OPTIONAL_LOSSES), len(masks))
+    counts["prompts"] = len(masks)
     counts |= dict.fromkeys(REGION_LOSSES, sum(bool(mask.any()) for mask in masks))
     if "labels" in batch:
         counts["language"] = int((batch["labels"][:, 1:] != IGNORED_LABEL).sum())
@@ -42,6 +43,17 @@ def num_terms(batch: Mapping[str, Any]) -> dict[str, int]:
 def language_loss(logits_KV: Tensor, labels_K: Tensor) -> Tensor:
     """Return the mean cross-entropy in nats of K supervised tokens over a vocabulary of V."""
     return F.cross_entropy(logits_KV.float(), labels_K)
+
+
+def prompt_loss(prompts_NP: Tensor, kept_NP: Tensor) -> Tensor:
+    """Return how far N prompts of masks, (N, P), are from those to be kept: squared distance over squared length, mean.
+
+    Learning a new task beside answers that are to stay as they are: Li and Hoiem, "Learning without Forgetting",
+    ECCV 2016, with the prompts for outputs.
+    """
+    prompts_NP, kept_NP = prompts_NP.float(), kept_NP.float()
+    squared_N = (prompts_NP - kept_NP).square().sum(dim=1) / kept_NP.square().sum(dim=1).clamp(min=1e-12)
+    return squared_N.mean() if len(squared_N) else zero_loss(prompts_NP)
 
 
 def mask_loss(logits_NHW: Tensor, targets_NHW: Tensor) -> Tensor:

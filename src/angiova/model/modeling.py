@@ -66,6 +66,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
         masks: list[Tensor] | None = None,
         optional_losses: Collection[str] = (),
         clips: ClipBatch | None = None,
+        kept_prompts: Tensor | None = None,
     ) -> Sa2VAOutput:
         """Run both halves on B sequences about F frames and C clips.
 
@@ -84,9 +85,14 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
                 objects of each frame of each clip.
             optional_losses: which of `losses.OPTIONAL_LOSSES` to measure too.
             clips: the frames of the clips.
+            kept_prompts: what the prompts of the N masks are to stay, shape (N, P): that alone is measured of them,
+                and the segmenter is not run.
         """
         states_BLH = self._language_states(input_ids, attention_mask, tiles, tile_counts, frame_of_sequence)
         is_seg_BL = self._is_seg(input_ids, attention_mask)
+        if kept_prompts is not None and labels is not None:
+            prompts = losses.prompt_loss(self.bridge(states_BLH[is_seg_BL]), kept_prompts)
+            return Sa2VAOutput({"language": self._language_loss(states_BLH, labels), "prompts": prompts}, None)
         decoded, anchor = None, states_BLH
         if is_seg_BL.any():
             frame_of_object_N = frame_of_sequence.unsqueeze(1).expand_as(is_seg_BL)[is_seg_BL]

@@ -164,6 +164,12 @@ class LossWeights(_Section):
     iou: float = Field(0.05, ge=0, description="Error of SAM2's own estimate of the mask's IoU.")
     presence: float = Field(0.2, ge=0, description="Cross-entropy of 'the object is in the frame', where it is.")
     absence: float = Field(0.2, ge=0, description="The same, where it is not.")
+    prompts: float = Field(
+        0.0,
+        ge=0,
+        description="Distance of the masks' prompts from those of the model that training started from. Above 0 it is "
+        "all that is learnt of masks: for teaching words alone, with a frozen segmenter, which is then not run.",
+    )
     coarse: float = Field(0.5, ge=0, description="Both mask losses of SAM2's low-resolution logits.")
 
 

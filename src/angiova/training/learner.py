@@ -34,6 +34,7 @@ from angiova.run_record import ModelPart
 from angiova.training.config import Recipe
 from angiova.training.engine import prepare_engine
 from angiova.training.features import CachedEncoder, install_caches
+from angiova.training.keeping import FirstModel, check_kept
 from angiova.training.loop import AdapterSaving
 from angiova.training.phrase import phrase_to_train
 from angiova.training.warmup import teach_names
@@ -58,6 +59,7 @@ class Learner:
         adapter: how checkpoints are written when only an adapter is trained.
         warm_up: run once before training, returns what to write down about it.
         caches: what stands before frozen encoders, by their names.
+        first: the model as it was, where its prompts are to be kept.
     """
 
     model: PreTrainedModel
@@ -71,6 +73,7 @@ class Learner:
     adapter: AdapterSaving | None = None
     warm_up: Callable[[], str] | None = None
     caches: dict[str, CachedEncoder] = field(default_factory=dict)
+    first: FirstModel | None = None
 
 
 def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Learner:
@@ -83,7 +86,10 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
     if isinstance(recipe.model.baseline, NetworkSettings):
         return _network_learner(recipe, recipe.model.baseline, manifest, device)
     model, processor = starting_model(recipe)
-    adapter = _prepare_weights(recipe, model, trainable_settings(recipe, model), device)
+    trainable = trainable_settings(recipe, model)
+    if recipe.losses.prompts > 0:
+        check_kept(trainable)
+    adapter = _prepare_weights(recipe, model, trainable, device)
     prepare_engine(model, recipe.engine)
     if recipe.data.clips.share > 0:
         check_memory(model.segmenter)
@@ -103,15 +109,26 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         ),
         tokenizer=processor.tokenizer,
         answerer=lambda: Predictor(model, processor, device),
-        loss_weights={
-            name: weight for name, weight in weights.items() if name in optional or name not in OPTIONAL_LOSSES
-        },
+        loss_weights=_weights_used(recipe),
         phrases=None,
         examples=recipe.data.examples,
         adapter=adapter,
         warm_up=warm_up if recipe.language_warmup.steps else None,
         caches={} if recipe.engine.feature_cache is None else install_caches(model, recipe.engine.feature_cache),
+        first=FirstModel(model) if recipe.losses.prompts > 0 else None,
     )
+
+
+def _weights_used(recipe: Recipe) -> dict[str, float]:
+    """Return the weights of the losses measured: of words and kept prompts alone, or of all but those."""
+    weights = recipe.losses.model_dump()
+    if weights["prompts"] > 0:
+        return {name: weights[name] for name in ("language", "prompts")}
+    return {
+        name: weight
+        for name, weight in weights.items()
+        if name != "prompts" and (weight > 0 or name not in OPTIONAL_LOSSES)
+    }
 
 
 def _network_learner(recipe: Recipe, settings: NetworkSettings, manifest: Manifest, device: torch.device) -> Learner:

@@ -43,6 +43,7 @@ from angiova.training.checkpoints import (
 )
 from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
 from angiova.training.flops import FlopsCount
+from angiova.training.keeping import FirstModel
 from angiova.training.observing import PartGradients
 from angiova.training.saving import WRITE_ERRORS, CheckpointWriter, copied, unwritten
 from angiova.training.timing import StepTimer
@@ -100,6 +101,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         gradients: of each part, for the log.
         writer: writes checkpoints.
         flops: told what a micro-step computes, where that is to be counted.
+        first: the model as it was, where its prompts are to be kept.
         guard: told the losses of each micro-step; skips steps that would do harm.
     """
 
@@ -123,6 +125,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         writer: CheckpointWriter | None = None,
         flops: FlopsCount | None = None,
         guard: GradientGuard | None = None,
+        first: FirstModel | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -130,7 +133,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         self._adapter, self._average, self._notes = adapter, average, Notes()
         self._timer, self._caches, self._order = timer or StepTimer(), caches or {}, order
         self._gradients, self._writer = gradients, writer or CheckpointWriter(in_background=False)
-        self._flops, self._guard = flops, guard or GradientGuard()
+        self._flops, self._guard, self._first = flops, guard or GradientGuard(), first
         self.longest_save_s = 0.0
         for callback in (average, gradients):
             if callback is not None:
@@ -162,7 +165,7 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         own, keys = inputs.pop(NUM_TERMS), inputs.pop(FRAME_KEYS, {})
         for encoder, cache in self._caches.items():
             cache.expect(keys[encoder])
-        outputs = model(**inputs)
+        outputs = model(**(inputs if self._first is None else self._first.with_prompts(inputs)))
         for cache in self._caches.values():  # a batch without masks never asked
             cache.expect([])
         losses_L = torch.stack([outputs.losses[name].float() for name in self._loss_weights])

@@ -111,7 +111,8 @@ def _run_steps(
         stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(recipe, device)))
         moments = [torch.empty_like(parameter) for parameter in trained for _ in range(MOMENTS)]
         for _ in range(NUM_STEPS):
-            losses = learner.model(**make_batch()).losses
+            batch = make_batch()
+            losses = learner.model(**(batch if learner.first is None else learner.first.with_prompts(batch))).losses
             total: Tensor = torch.stack([losses[name].float() for name in learner.loss_weights]).sum()
             total.backward()  # type: ignore[no-untyped-call]
         nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])

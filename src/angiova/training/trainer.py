@@ -274,6 +274,7 @@ def _make_trainer(
         writer=CheckpointWriter(recipe.engine.save_in_background),
         flops=watchers.flops if is_replica else None,
         guard=watchers.guard,
+        first=learner.first,
     )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)

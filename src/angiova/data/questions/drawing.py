@@ -105,12 +105,12 @@ class QuestionBank:
         """Draw a question, then an answer where it has few, then a frame with that answer."""
         kind = str(rng.choice(self.kinds))
         if not kind:
-            return Drawn(_one_of(self._with_segments, rng), tuple(_plain(each) for each in DESCRIBED))
+            return Drawn(_one_of(self._with_segments, rng), tuple(plain(each) for each in DESCRIBED))
         if kind in (Kind.SEGMENTS, Kind.BRANCHES, Kind.NARROWEST):
             frames = self._with_segments if kind == Kind.SEGMENTS else self._with_tree
             threshold = float(rng.choice(THRESHOLDS.get(Kind(kind), (0.0,))))
             return Drawn(_one_of(frames, rng), (Asked(Kind(kind), threshold),))
-        asked = self._draw_segment(rng) if kind == Kind.VISIBLE else _plain(Kind(kind))
+        asked = self._draw_segment(rng) if kind == Kind.VISIBLE else plain(Kind(kind))
         answers = self._closed[asked]
         answer = list(answers)[rng.integers(len(answers))]
         return Drawn(_one_of(answers[answer], rng), (asked,))
@@ -144,16 +144,16 @@ def _closed(record: FrameRecord, settings: QuestionSettings) -> list[tuple[Asked
     found: list[tuple[Asked, Answer]] = []
     is_empty = {target.kind: target.mask.is_empty for target in record.targets}
     if TargetKind.CATHETER in is_empty:
-        found.append((_plain(Kind.CATHETER), not is_empty[TargetKind.CATHETER]))
+        found.append((plain(Kind.CATHETER), not is_empty[TargetKind.CATHETER]))
     if TargetKind.VESSEL_TREE in is_empty:
-        found.append((_plain(Kind.CONTRAST), not is_empty[TargetKind.VESSEL_TREE]))
+        found.append((plain(Kind.CONTRAST), not is_empty[TargetKind.VESSEL_TREE]))
     if TargetKind.STENOSIS in is_empty and not is_empty.get(TargetKind.VESSEL_TREE, True):
-        found.append((_plain(Kind.STENOSIS), not is_empty[TargetKind.STENOSIS]))
+        found.append((plain(Kind.STENOSIS), not is_empty[TargetKind.STENOSIS]))
     sides = sides_of(record)
     if len(sides) != 1:
         return found
     [is_right] = sides
-    found.append((_plain(Kind.TREE), "right" if is_right else "left"))
+    found.append((plain(Kind.TREE), "right" if is_right else "left"))
     seen = {target.segment for target in record.targets if target.segment is not None}
     for number in SEGMENT_NAMES:
         is_elsewhere = (number in RIGHT_SEGMENTS) != is_right
@@ -169,7 +169,8 @@ def _grounded(facts: Facts, segments: Value, question: str) -> Turn:
     return Turn(question, grounded_answer([target.phrase for target in named]), tuple(named))
 
 
-def _plain(kind: Kind) -> Asked:
+def plain(kind: Kind) -> Asked:
+    """Return what a question of a kind asks where it says no more."""
     return Asked(kind, THRESHOLDS.get(kind, (0.0,))[0])
 
 

@@ -121,7 +121,8 @@ def answer_of(asked: Asked, value: Value, language: Language) -> str:
     if isinstance(value, frozenset):
         return COMMA[language].join(names_of(value, language)) + ("." if language == "en" else "。")
     if asked.kind is Kind.BRANCHES:
-        return f"{value:.0f} branches." if language == "en" else f"{value:.0f} 条分支。"
+        noun = "branch" if value == 1 else "branches"
+        return f"{value:.0f} {noun}." if language == "en" else f"{value:.0f} 条分支。"
     return f"{value:.1f} px." if language == "en" else f"{value:.1f} 像素。"
 
 

@@ -1,0 +1,211 @@
+"""Asking a model questions about every frame of a split, and holding its answers against the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from angiova.data import rle
+from angiova.data.manifest import Manifest
+from angiova.data.pixels import GreyImage, write_png
+from angiova.data.questions.drawing import plain
+from angiova.data.questions.facts import Facts, described
+from angiova.data.questions.kinds import DESCRIBED, Asked, Kind, Value, read_answer
+from angiova.data.questions.phrasing import DESCRIBE, Language, question_of
+from angiova.data.records import FrameRecord, Split
+from angiova.data.syntax import SEGMENT_NAMES
+from angiova.errors import ConfigError, DataError
+from angiova.evaluation.language import (
+    MEASURED,
+    MODEL,
+    AnsweredCase,
+    description_results,
+    is_right,
+    results_by_kind,
+    with_guesses,
+)
+from angiova.export.overlay import contact_sheet
+from angiova.files import write_json, write_text
+from angiova.inference.asking.chat import open_predictor
+from angiova.inference.asking.conversation import MAX_ANSWER_TOKENS
+from angiova.inference.asking.measured import Measured
+from angiova.inference.asking.shown import Shown
+from angiova.inference.evaluation import check_leakage
+from angiova.inference.predictor import Predictor
+from angiova.report.questions import page_of
+
+FORMAT: Final = "angiova-questions/1"
+RESULT_NAME: Final = "questions.json"
+PAGE_NAME: Final = "questions.md"
+PICTURE_NAME: Final = "wrong_answers.png"
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
+# Asked of every frame that tells it; the segments that are asked for one by one are drawn.
+ASKED_ALWAYS: Final = (
+    Kind.TREE,
+    Kind.SEGMENTS,
+    Kind.CATHETER,
+    Kind.CONTRAST,
+    Kind.STENOSIS,
+    Kind.BRANCHES,
+    Kind.NARROWEST,
+)
+MOST_SHOWN: Final = 12
+
+
+def evaluate_questions(
+    model: Path,
+    dataset: Path,
+    *,
+    split: str,
+    out: Path,
+    device: str | None = None,
+    limit: int | None = None,
+    complete: bool = True,
+    measured: bool = True,
+    allow_leakage: bool = False,
+) -> dict[str, Any]:
+    """Ask about every labelled frame of a split in both languages, and write `questions.json`, a page and a picture.
+
+    Args:
+        model: run or checkpoint folder.
+        dataset: data set folder.
+        split: part to ask about.
+        out: folder to write.
+        device: where to run; default: the best there is.
+        limit: most frames asked about, spread over the split; default: all.
+        complete: whether every segment in view is labelled; where not, none is listed or said to be absent.
+        measured: whether to measure on the predicted masks too, to compare with; it draws every named segment.
+        allow_leakage: ask about frames that the model was trained on too.
+
+    Returns:
+        What was written to `questions.json`.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: nothing of the split can be asked about, or the model was trained on some of it.
+    """
+    if split not in list(Split):
+        raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
+    manifest, predictor = Manifest(dataset), open_predictor(model, device)
+    records = [record for record in manifest.records(Split(split)) if record.targets]
+    if limit is not None and limit < len(records):
+        records = [records[index] for index in np.linspace(0, len(records) - 1, limit).round().astype(int)]
+    leaks = check_leakage(model, manifest, Split(split), records, allowed=allow_leakage)
+    cases: list[AnsweredCase] = []
+    for record in track(records, "asking", console=Console(stderr=True)):
+        cases += _ask(predictor, manifest, record, complete=complete, measured=measured)
+    if not cases:
+        raise DataError(f"nothing can be asked about in split {split!r}", where=dataset, remedy="label vessels first")
+    cases = with_guesses(cases)
+    result = {
+        "format": FORMAT,
+        "model": str(model),
+        "dataset": {"folder": str(dataset), "manifest_sha256": manifest.sha256()},
+        "split": split,
+        "num_frames": len(records),
+        "segments_complete": complete,
+        "leakage": None if leaks is None else leaks.model_dump(mode="json"),
+        "kinds": {kind: found.as_json() for kind, found in results_by_kind(cases).items()},
+        "languages": {
+            language: {
+                kind: found.as_json()
+                for kind, found in results_by_kind([case for case in cases if case.language == language]).items()
+            }
+            for language in LANGUAGES
+        },
+        "descriptions": {
+            kind: {"present": found.num_present, "missing": found.num_missing, "false": found.num_false}
+            for kind, found in description_results(cases).items()
+        },
+        "cases": [case.as_json() for case in cases],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / RESULT_NAME, result)
+    write_text(out / PAGE_NAME, "\n".join(page_of(result, cases)) + "\n")
+    _write_failures(out / PICTURE_NAME, manifest, records, cases)
+    return result
+
+
+def _ask(
+    predictor: Predictor, manifest: Manifest, record: FrameRecord, *, complete: bool, measured: bool
+) -> list[AnsweredCase]:
+    """Ask everything about one frame; what is asked depends on the frame's name alone."""
+    rng = np.random.default_rng(list(record.frame_id.encode()))
+    facts = Facts(record.targets, tuple(rle.decode(target.mask) for target in record.targets), complete)
+    singles = [plain(kind) for kind in ASKED_ALWAYS] + _segments_to_ask(facts, rng)
+    told = described(facts, singles)
+    facts_told = described(facts, tuple(plain(kind) for kind in DESCRIBED))
+    language: Language = LANGUAGES[int(rng.integers(len(LANGUAGES)))]
+    questions = [question_of(asked, language, rng) for asked in told]
+    if len(facts_told) > 1:
+        questions.append(str(rng.choice(DESCRIBE[language])))
+    if not questions:
+        return []
+    image_HW = manifest.read_image(record)
+    words = _words(predictor, image_HW, questions)
+    on_masks = (
+        Measured(predictor, Shown(record.frame_id, (image_HW,), (0,), spacing_mm=record.spacing_mm))
+        if measured
+        else None
+    )
+
+    def case(asked: Asked, truth: Value, place: int, *, is_description: bool) -> AnsweredCase:
+        said: dict[str, Value | None] = {MODEL: read_answer(asked, words[place])}
+        if on_masks is not None:
+            said[MEASURED] = on_masks.value(asked)
+        return AnsweredCase(
+            record.frame_id,
+            record.run,
+            record.patient,
+            questions[place],
+            language,
+            asked,
+            truth,
+            words[place],
+            said,
+            is_description,
+        )
+
+    cases = [case(asked, truth, place, is_description=False) for place, (asked, truth) in enumerate(told.items())]
+    if len(facts_told) > 1:
+        cases += [case(asked, truth, len(told), is_description=True) for asked, truth in facts_told.items()]
+    return cases
+
+
+def _segments_to_ask(facts: Facts, rng: np.random.Generator) -> list[Asked]:
+    """Return a segment in view and one that is known not to be, so that both answers are as frequent."""
+    asked = [Asked(Kind.VISIBLE, segment=number) for number in SEGMENT_NAMES]
+    by_answer: dict[Value, list[Asked]] = {}
+    for each, value in described(facts, asked).items():
+        by_answer.setdefault(value, []).append(each)
+    if len(by_answer) < 2:
+        return []
+    return [candidates[int(rng.integers(len(candidates)))] for _, candidates in sorted(by_answer.items(), key=str)]
+
+
+def _words(predictor: Predictor, image_HW: GreyImage, questions: Sequence[str]) -> list[str]:
+    """Return the model's words, without the masks that they may ask for."""
+    batch = predictor.to_device(predictor.processor.prompts([image_HW], questions, [0] * len(questions)))
+    read = {name: value for name, value in batch.items() if name not in ("segmenter_pixels", "images")}
+    with predictor.computing():
+        spoken = predictor.model.speak(**read, **predictor.words_end, max_new_tokens=MAX_ANSWER_TOKENS)
+    return [predictor.processor.words(ids) for ids in spoken.answer_ids]
+
+
+def _write_failures(
+    path: Path, manifest: Manifest, records: Sequence[FrameRecord], cases: Sequence[AnsweredCase]
+) -> None:
+    """Write a picture of frames with wrong answers, each with what was said."""
+    by_id = {record.frame_id: record for record in records}
+    wrong = [case for case in cases if not is_right(case, MODEL) and not case.is_description and case.language == "en"]
+    step = max(len(wrong) / MOST_SHOWN, 1.0)
+    shown = [wrong[int(index * step)] for index in range(min(MOST_SHOWN, len(wrong)))]
+    if not shown:
+        return
+    tiles = [np.repeat(manifest.read_image(by_id[case.frame_id])[:, :, None], 3, axis=2) for case in shown]
+    write_png(path, contact_sheet(tiles, [f"{case.words} ({case.question})" for case in shown]))
