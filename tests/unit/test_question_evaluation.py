@@ -111,10 +111,10 @@ def learn_words(start: Path, name: str, weight: float) -> list[dict[str, float]]
 def test_words_are_learnt_and_prompts_are_kept(tmp_path: Path) -> None:
     """The segmenter is not run, so no loss of a mask is there; without weight the prompts go elsewhere."""
     start = write_start(tmp_path)
-    kept, free = learn_words(start, "kept", 10.0), learn_words(start, "free", 1e-6)
+    kept, free = learn_words(start, "kept", 100.0), learn_words(start, "free", 1e-6)
     assert set(kept[0]) == {"language", "prompts"}
     assert kept[-1]["language"] < kept[0]["language"]
-    assert kept[-1]["prompts"] < 0.5 * free[-1]["prompts"]
+    assert kept[-1]["prompts"] < 0.75 * free[-1]["prompts"]
     before, after = (load_file(start / name / "model.safetensors") for name in ("start", "kept/checkpoints/last"))
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("segmenter."))
     assert not torch.equal(before["vlm.lm_head.weight"], after["vlm.lm_head.weight"])
