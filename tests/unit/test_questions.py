@@ -211,6 +211,11 @@ def test_the_probe_would_notice_answers_that_can_be_guessed() -> None:
     assert np.mean(probe.predict(words.transform(questions[50:])) == np.array(answers[50:])) == 1
 
 
+def test_only_the_wanted_kinds_are_asked() -> None:
+    bank = QuestionBank(many_frames(), QuestionSettings(share=0.5, kinds=(Kind.TREE, Kind.STENOSIS)))
+    assert bank.kinds == (Kind.TREE,)  # no stenosis is labelled
+
+
 def test_segments_with_their_masks() -> None:
     record = frame("f", ("6", "11"))
     bank = QuestionBank([record, frame("g", ("1", "2"))], QuestionSettings(share=0.5, grounded=1, absent_from="any"))

@@ -120,6 +120,10 @@ class ExampleDataset:
             problem = f"no labelled frame{what} in split '{split}'"
             raise DataError(problem, where=manifest.folder, remedy="run `angiova split` first")
         self._questions = QuestionBank(self.records, questions) if questions is not None and questions.share else None
+        if self._questions is not None and not self._questions.kinds:
+            raise DataError(
+                "no question can be asked", where=manifest.folder, remedy="see data.questions in the recipe"
+            )
         self._order = np.concatenate(
             [np.random.default_rng([seed, turn]).permutation(len(self.records)) for turn in range(repeats)]
         )

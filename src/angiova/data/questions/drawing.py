@@ -40,6 +40,8 @@ class QuestionSettings(BaseModel):
 
     Attributes:
         share: share of the examples that ask a question to be answered in words; they cost no pass of the segmenter.
+        kinds: only these are asked, as far as the labels tell them; empty: all, and descriptions. Few and closed ones
+            first teach a model with a random vision tower to look.
         languages: languages asked in, drawn evenly.
         grounded: share of questions for segments that want their masks too.
         absent_from: which segments are asked for that are not there; see `ExampleSettings.absent_from`. `any` also says
@@ -49,6 +51,7 @@ class QuestionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     share: float = Field(0.0, ge=0, lt=1)
+    kinds: tuple[Kind, ...] = ()
     languages: tuple[Language, ...] = Field(("en", "zh"), min_length=1)
     grounded: float = Field(0.2, ge=0, le=1)
     absent_from: Literal["other_tree", "any"] = "other_tree"
@@ -98,8 +101,9 @@ class QuestionBank:
         is_complete = self.settings.absent_from == "any"
         open_kinds = {Kind.SEGMENTS} if is_complete and self._with_segments else set()
         open_kinds |= {Kind.BRANCHES, Kind.NARROWEST} if self._with_tree else set()
-        names = tuple(kind for kind in Kind if kind in closed | open_kinds)
-        return (*names, "") if self._with_segments else names
+        wanted = set(self.settings.kinds or Kind)
+        names = tuple(kind for kind in Kind if kind in wanted & (closed | open_kinds))
+        return (*names, "") if self._with_segments and not self.settings.kinds else names
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Draw a question, then an answer where it has few, then a frame with that answer."""
