@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from angiova.errors import ConfigError
 from angiova.inference.question_evaluation import PAGE_NAME, PICTURE_NAME, RESULT_NAME, evaluate_questions
+from angiova.model.opening import checkpoint_folder
 from angiova.training.trainer import train
 from models import quick_recipe, write_start
 
@@ -115,7 +116,8 @@ def test_words_are_learnt_and_prompts_are_kept(tmp_path: Path) -> None:
     assert set(kept[0]) == {"language", "prompts"}
     assert kept[-1]["language"] < kept[0]["language"]
     assert kept[-1]["prompts"] < 0.75 * free[-1]["prompts"]
-    before, after = (load_file(start / name / "model.safetensors") for name in ("start", "kept/checkpoints/last"))
+    folders = (start / "start", checkpoint_folder(start / "kept"))
+    before, after = (load_file(folder / "model.safetensors") for folder in folders)
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("segmenter."))
     assert not torch.equal(before["vlm.lm_head.weight"], after["vlm.lm_head.weight"])
 

@@ -127,10 +127,9 @@ def test_what_is_said_stands_beside_what_is_measured(
 
 def test_values_are_told_in_words() -> None:
     segments = compare(Asked(Kind.SEGMENTS), "[SEG] mid LAD", frozenset({"9a", "5", "14"}))
-    assert (segments.said, segments.measured) == (
-        "mid LAD",
-        "left main, first diagonal branch a, left posterolateral",
-    )
+    assert segments.said.en == "mid LAD"  # type: ignore[union-attr]
+    assert segments.measured.en == "left main, first diagonal branch a, left posterolateral"  # type: ignore[union-attr]
+    assert segments.measured.zh == "左主干、第一对角支分支、左后侧支"  # type: ignore[union-attr]
     narrowest = compare(Asked(Kind.NARROWEST), "2 px", 3.14159)
     assert narrowest.measured.en == "3.1 px"  # type: ignore[union-attr]
     assert compare(COUNT, "4 branches", 5.0).about.zh == "长度不少于 20 像素的分支数"  # type: ignore[union-attr]

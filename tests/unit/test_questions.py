@@ -315,6 +315,25 @@ def test_a_frame_that_is_talked_about_does_not_change_the_masks_of_others() -> N
     torch.testing.assert_close(alone.presence_N, beside.presence_N, atol=1e-4, rtol=1e-4)
 
 
+def test_no_answer_has_the_place_of_an_image() -> None:
+    """A model that would say nothing else says something else: there is no image to stand there."""
+    model, processor = small_model()
+    place = model.config.vlm_config.image_token_id
+    model.vlm.lm_head.weight.data.zero_()
+    model.vlm.lm_head.bias = torch.nn.Parameter(torch.zeros(model.vlm.lm_head.weight.shape[0]))
+    model.vlm.lm_head.bias.data[place] = 9
+    batch = processor.prompts([np.zeros((SIDE_PX, SIDE_PX), dtype=np.uint8)], ["which tree?"], [0])
+    read = {name: value for name, value in batch.items() if name not in ("segmenter_pixels", "images")}
+    spoken = model.speak(
+        **read,
+        eos_token_id=processor.eos_token_id,
+        pad_token_id=processor.pad_token_id,
+        max_new_tokens=4,
+        with_probabilities=True,
+    )
+    assert place not in spoken.answer_ids[0]
+
+
 def test_a_batch_of_words_alone_trains_the_language_model_and_nothing_of_the_segmenter() -> None:
     model, processor = small_model()
     image_HW = np.zeros((SIDE_PX, SIDE_PX), dtype=np.uint8)

@@ -110,19 +110,7 @@ def evaluate_questions(
         "num_frames": len(records),
         "segments_complete": complete,
         "leakage": None if leaks is None else leaks.model_dump(mode="json"),
-        "kinds": {kind: found.as_json() for kind, found in results_by_kind(cases).items()},
-        "languages": {
-            language: {
-                kind: found.as_json()
-                for kind, found in results_by_kind([case for case in cases if case.language == language]).items()
-            }
-            for language in LANGUAGES
-        },
-        "descriptions": {
-            kind: {"present": found.num_present, "missing": found.num_missing, "false": found.num_false}
-            for kind, found in description_results(cases).items()
-        },
-        "cases": [case.as_json() for case in cases],
+        **_figures(cases),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / RESULT_NAME, result)
@@ -131,50 +119,64 @@ def evaluate_questions(
     return result
 
 
+def _figures(cases: Sequence[AnsweredCase]) -> dict[str, Any]:
+    """Return every figure, and the cases that they are made of, as JSON."""
+    by_language = {language: [case for case in cases if case.language == language] for language in LANGUAGES}
+    return {
+        "kinds": _as_json(cases),
+        "languages": {language: _as_json(own) for language, own in by_language.items()},
+        "descriptions": {
+            kind: {"present": found.num_present, "missing": found.num_missing, "false": found.num_false}
+            for kind, found in description_results(cases).items()
+        },
+        "cases": [case.as_json() for case in cases],
+    }
+
+
+def _as_json(cases: Sequence[AnsweredCase]) -> dict[str, Any]:
+    return {kind: found.as_json() for kind, found in results_by_kind(cases).items()}
+
+
 def _ask(
     predictor: Predictor, manifest: Manifest, record: FrameRecord, *, complete: bool, measured: bool
 ) -> list[AnsweredCase]:
     """Ask everything about one frame; what is asked depends on the frame's name alone."""
     rng = np.random.default_rng(list(record.frame_id.encode()))
     facts = Facts(record.targets, tuple(rle.decode(target.mask) for target in record.targets), complete)
-    singles = [plain(kind) for kind in ASKED_ALWAYS] + _segments_to_ask(facts, rng)
-    told = described(facts, singles)
-    facts_told = described(facts, tuple(plain(kind) for kind in DESCRIBED))
     language: Language = LANGUAGES[int(rng.integers(len(LANGUAGES)))]
-    questions = [question_of(asked, language, rng) for asked in told]
-    if len(facts_told) > 1:
-        questions.append(str(rng.choice(DESCRIBE[language])))
-    if not questions:
+    told = described(facts, [*map(plain, ASKED_ALWAYS), *_segments_to_ask(facts, rng)])
+    # Each question with what it asks: one thing, or all that a description should tell.
+    asked = [(question_of(each, language, rng), {each: truth}) for each, truth in told.items()]
+    of_description = described(facts, [*map(plain, DESCRIBED)])
+    if len(of_description) > 1:
+        asked.append((str(rng.choice(DESCRIBE[language])), of_description))
+    if not asked:
         return []
     image_HW = manifest.read_image(record)
-    words = _words(predictor, image_HW, questions)
-    on_masks = (
-        Measured(predictor, Shown(record.frame_id, (image_HW,), (0,), spacing_mm=record.spacing_mm))
-        if measured
-        else None
-    )
-
-    def case(asked: Asked, truth: Value, place: int, *, is_description: bool) -> AnsweredCase:
-        said: dict[str, Value | None] = {MODEL: read_answer(asked, words[place])}
-        if on_masks is not None:
-            said[MEASURED] = on_masks.value(asked)
-        return AnsweredCase(
-            record.frame_id,
-            record.run,
-            record.patient,
-            questions[place],
-            language,
-            asked,
-            truth,
-            words[place],
-            said,
-            is_description,
+    all_words = _words(predictor, image_HW, [question for question, _ in asked])
+    shown = Shown(record.frame_id, (image_HW,), (0,), spacing_mm=record.spacing_mm)
+    on_masks = Measured(predictor, shown) if measured else None
+    return [
+        AnsweredCase(
+            frame_id=record.frame_id,
+            run=record.run,
+            patient=record.patient,
+            question=question,
+            language=language,
+            asked=each,
+            truth=truth,
+            words=words,
+            said=_said(each, words, on_masks),
+            is_description=len(truths) > 1,
         )
+        for (question, truths), words in zip(asked, all_words, strict=True)
+        for each, truth in truths.items()
+    ]
 
-    cases = [case(asked, truth, place, is_description=False) for place, (asked, truth) in enumerate(told.items())]
-    if len(facts_told) > 1:
-        cases += [case(asked, truth, len(told), is_description=True) for asked, truth in facts_told.items()]
-    return cases
+
+def _said(asked: Asked, words: str, on_masks: Measured | None) -> dict[str, Value | None]:
+    said: dict[str, Value | None] = {MODEL: read_answer(asked, words)}
+    return said if on_masks is None else said | {MEASURED: on_masks.value(asked)}
 
 
 def _segments_to_ask(facts: Facts, rng: np.random.Generator) -> list[Asked]:

@@ -281,6 +281,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             do_sample=False,
             eos_token_id=eos_token_id,
             pad_token_id=pad_token_id,
+            suppress_tokens=[self.config.vlm_config.image_token_id],  # the place of an image, which no answer has
             streamer=streamer,
         )
         answer_mask_BK = _until_first(answers_BK, eos_token_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from angiova.data.questions.kinds import Asked, Kind, Value, read_answer
+from angiova.data.questions.phrasing import names_of
 from angiova.data.syntax import SEGMENT_NAMES, SEGMENT_NAMES_ZH
 from angiova.inference.asking import wording
 from angiova.inference.asking.reply import Statement, Verdict
@@ -50,7 +51,7 @@ def shown_value(asked: Asked, value: Value) -> Label:
     if isinstance(value, bool):
         return wording.YES if value else wording.NO
     if isinstance(value, frozenset):
-        return ", ".join(name for number, name in SEGMENT_NAMES.items() if number in value)
+        return Text(", ".join(names_of(value, "en")), "、".join(names_of(value, "zh")))
     return fill(wording.PX, {"number": f"{value:.1f}"}) if asked.kind is Kind.NARROWEST else f"{value:.0f}"
 
 
