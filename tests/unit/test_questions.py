@@ -145,6 +145,7 @@ def test_facts_follow_what_is_shown() -> None:
     partly = Facts(record.targets, tuple(masks), complete=False)
     assert partly.value(Asked(Kind.SEGMENTS)) is None
     assert partly.value(Asked(Kind.VISIBLE, segment="7")) is None
+    assert partly.value(Asked(Kind.VISIBLE, segment="1")) is False  # of the other tree
 
 
 def test_a_labelled_narrowing_counts_where_it_is_measured_as_one() -> None:
@@ -169,7 +170,8 @@ def draw_many(settings: QuestionSettings, count: int) -> list[tuple[Asked, str, 
     found = []
     while len(found) < count:
         drawn = bank.draw(rng)
-        facts = bank.facts(drawn.record, masks_of(drawn.record))
+        record = drawn.frames[int(rng.integers(len(drawn.frames)))]
+        facts = bank.facts(record, masks_of(record))
         if drawn.is_description or drawn.asked[0].kind in (Kind.SEGMENTS, Kind.BRANCHES, Kind.NARROWEST):
             continue
         turn, told = bank.turn(drawn, facts, rng), described(facts, drawn.asked)
@@ -178,9 +180,10 @@ def draw_many(settings: QuestionSettings, count: int) -> list[tuple[Asked, str, 
     return found
 
 
-def test_closed_questions_have_even_answers() -> None:
+@pytest.mark.parametrize("absent_from", ["any", "other_tree"])
+def test_closed_questions_have_even_answers(absent_from: str) -> None:
     answers = defaultdict(Counter)
-    for asked, _, value in draw_many(QuestionSettings(share=0.5, absent_from="any"), 1500):
+    for asked, _, value in draw_many(QuestionSettings(share=0.5, absent_from=absent_from), 1500):
         answers[asked.kind][value] += 1
     assert set(answers) == {Kind.TREE, Kind.VISIBLE, Kind.CATHETER}  # there is contrast everywhere: not asked
     for counts in answers.values():
@@ -269,6 +272,17 @@ def test_questions_take_their_share_and_leave_the_others_as_they_were(tmp_path: 
     for a, b in pairs:
         if a.turns == b.turns:
             np.testing.assert_array_equal(a.image_HW, b.image_HW)
+
+
+def test_an_answer_that_is_rarely_told_is_drawn_as_often(tmp_path: Path) -> None:
+    """Cropping takes segments out of view, yet "visible" is answered as often as "not visible"."""
+    manifest = write_sides(tmp_path / "data")
+    far = AugmentSettings(shift=0.45, rotation_deg=0, scale=(1, 1), flip=0)
+    questions = QuestionSettings(share=0.95, absent_from="any", kinds=(Kind.VISIBLE,), languages=("en",))
+    dataset = ExampleDataset(manifest, Split.TRAIN, 60, 0, ExampleSettings(), far, questions=questions)
+    answers = [dataset[i].turns[0].answer for i in range(len(dataset)) if len(dataset[i].turns[0].targets) == 0]
+    said = Counter(answer.split(",")[0] for answer in answers)
+    assert min(said["yes"], said["no"]) / sum(said.values()) > 0.4
 
 
 def test_a_question_depends_on_seed_and_index_alone(tmp_path: Path) -> None:

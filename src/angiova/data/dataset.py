@@ -30,7 +30,7 @@ FRAME_STREAM: Final = 1_000_003
 CLIP_STREAM: Final = 1_000_033
 VIEW_STREAM: Final = 1_000_037
 QUESTION_STREAM: Final = 1_000_039
-# Questions drawn until one can be answered from the frame as it is shown.
+# Frames drawn for a question until one, as it is shown, has the answer wanted.
 MOST_DRAWN: Final = 8
 # Letters of a question and its answer beside the phrase itself, and as many as a key frame's tokens are worth.
 LETTERS_AROUND: Final = 60
@@ -159,23 +159,27 @@ class ExampleDataset:
     def _question(self, index: int) -> Example | None:
         """Return an example that asks a question to be answered in words; None where its turn is one for masks.
 
-        Its frame is drawn by the answer, not taken in order. Flipping would swap left and right.
+        Its frame is drawn by the answer, not taken in order, and again where cropping made another answer of it.
+        Flipping would swap left and right.
         """
         rng = self._question_rng(index)
         if rng is None or self._questions is None:
             return None
+        drawn = self._questions.draw(rng)
         for _ in range(MOST_DRAWN):
-            drawn = self._questions.draw(rng)
-            masks = [rle.decode(target.mask) for target in drawn.record.targets]
-            image_HW = self.manifest.read_image(drawn.record)
-            image_HW, masks = augment(image_HW, masks, self.augmentation, rng, may_flip=False)
-            facts = self._questions.facts(drawn.record, masks)
+            record = drawn.frames[int(rng.integers(len(drawn.frames)))]
+            image_HW, masks = augment(
+                self.manifest.read_image(record),
+                [rle.decode(target.mask) for target in record.targets],
+                self.augmentation,
+                rng,
+                may_flip=False,
+            )
+            facts = self._questions.facts(record, masks)
             turn = self._questions.turn(drawn, facts, rng)
             if turn is not None:
                 shown = dict(zip(map(id, facts.targets), facts.masks, strict=True))
-                return Example(
-                    drawn.record.frame_id, image_HW, (turn,), tuple(shown[id(target)] for target in turn.targets)
-                )
+                return Example(record.frame_id, image_HW, (turn,), tuple(shown[id(t)] for t in turn.targets))
         return None
 
     def _clip(self, record: FrameRecord, rng: np.random.Generator) -> Clip:

@@ -30,9 +30,10 @@ from angiova.data.questions.phrasing import (
 from angiova.data.records import FrameRecord, TargetKind
 from angiova.data.rle import BoolMask
 from angiova.data.syntax import RIGHT_SEGMENTS, SEGMENT_NAMES
+from angiova.morphology.anatomy import Side
 
 THRESHOLDS: Final = {Kind.BRANCHES: (BRANCH_PX, 30.0, 40.0), Kind.STENOSIS: (STENOSIS_PERCENT,)}
-Answer = bool | str
+Answer = bool | Side
 
 
 class QuestionSettings(BaseModel):
@@ -59,15 +60,17 @@ class QuestionSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A question about a frame.
+    """A question that waits for a frame.
 
     Attributes:
-        record: the frame.
+        frames: those that it may be asked about.
         asked: what is asked; several things for a description.
+        answer: what the answer is to be; None where any will do.
     """
 
-    record: FrameRecord
+    frames: Sequence[FrameRecord]
     asked: tuple[Asked, ...]
+    answer: Value | None = None
 
     @property
     def is_description(self) -> bool:
@@ -106,32 +109,32 @@ class QuestionBank:
         return (*names, "") if self._with_segments and not self.settings.kinds else names
 
     def draw(self, rng: np.random.Generator) -> Drawn:
-        """Draw a question, then an answer where it has few, then a frame with that answer."""
+        """Draw a question, then an answer where it has few; what is left to draw is a frame with that answer."""
         kind = str(rng.choice(self.kinds))
         if not kind:
-            return Drawn(_one_of(self._with_segments, rng), tuple(plain(each) for each in DESCRIBED))
+            return Drawn(self._with_segments, tuple(plain(each) for each in DESCRIBED))
         if kind in (Kind.SEGMENTS, Kind.BRANCHES, Kind.NARROWEST):
             frames = self._with_segments if kind == Kind.SEGMENTS else self._with_tree
             threshold = float(rng.choice(THRESHOLDS.get(Kind(kind), (0.0,))))
-            return Drawn(_one_of(frames, rng), (Asked(Kind(kind), threshold),))
+            return Drawn(frames, (Asked(Kind(kind), threshold),))
         asked = self._draw_segment(rng) if kind == Kind.VISIBLE else plain(Kind(kind))
         answers = self._closed[asked]
         answer = list(answers)[rng.integers(len(answers))]
-        return Drawn(_one_of(answers[answer], rng), (asked,))
+        return Drawn(answers[answer], (asked,), answer)
 
     def facts(self, record: FrameRecord, masks: Sequence[BoolMask]) -> Facts:
         """Return what the labels of a frame say, with its masks (H, W) as they are shown."""
         return Facts(record.targets, tuple(masks), complete=self.settings.absent_from == "any")
 
     def turn(self, drawn: Drawn, facts: Facts, rng: np.random.Generator) -> Turn | None:
-        """Return the question and its answer in words; None where the labels, as shown, do not tell it."""
+        """Return the question and its answer in words; None where the frame, as shown, has not the answer wanted."""
         told = described(facts, drawn.asked)
         language: Language = self.settings.languages[rng.integers(len(self.settings.languages))]
         if drawn.is_description:
             words = str(rng.choice(DESCRIBE[language]))
             return Turn(words, description_of(told, language), ()) if len(told) > 1 else None
         [asked] = drawn.asked
-        if asked not in told:
+        if asked not in told or (drawn.answer is not None and told[asked] != drawn.answer):
             return None
         if asked.kind is Kind.SEGMENTS and rng.random() < self.settings.grounded:
             return _grounded(facts, told[asked], str(rng.choice(GROUNDED[language])))
@@ -157,7 +160,7 @@ def _closed(record: FrameRecord, settings: QuestionSettings) -> list[tuple[Asked
     if len(sides) != 1:
         return found
     [is_right] = sides
-    found.append((plain(Kind.TREE), "right" if is_right else "left"))
+    found.append((plain(Kind.TREE), Side.RIGHT if is_right else Side.LEFT))
     seen = {target.segment for target in record.targets if target.segment is not None}
     for number in SEGMENT_NAMES:
         is_elsewhere = (number in RIGHT_SEGMENTS) != is_right
@@ -180,7 +183,3 @@ def plain(kind: Kind) -> Asked:
 
 def _has_tree(record: FrameRecord) -> bool:
     return any(t.kind is TargetKind.VESSEL_TREE and not t.mask.is_empty for t in record.targets)
-
-
-def _one_of(records: Sequence[FrameRecord], rng: np.random.Generator) -> FrameRecord:
-    return records[int(rng.integers(len(records)))]

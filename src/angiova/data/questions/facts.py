@@ -12,6 +12,7 @@ import numpy as np
 from angiova.data.questions.kinds import Asked, Kind, Value
 from angiova.data.records import Target, TargetKind
 from angiova.data.rle import BoolMask
+from angiova.data.syntax import RIGHT_SEGMENTS
 from angiova.morphology.anatomy import tree_side
 from angiova.morphology.measures import VesselMeasures
 from angiova.morphology.measuring import measure_vessels
@@ -69,8 +70,11 @@ class Facts:
 
     @cached_property
     def _segments(self) -> dict[str, BoolMask]:
-        named = zip(self.targets, self.masks, strict=True)
-        return {target.segment: mask for target, mask in named if target.segment is not None}
+        found: dict[str, BoolMask] = {}
+        for target, mask_HW in zip(self.targets, self.masks, strict=True):
+            if target.segment is not None:  # several observers may have drawn it
+                found[target.segment] = found.get(target.segment, np.zeros_like(mask_HW)) | mask_HW
+        return found
 
     def _mask(self, kind: TargetKind) -> BoolMask | None:
         masks = [mask for target, mask in zip(self.targets, self.masks, strict=True) if target.kind is kind]
@@ -81,12 +85,18 @@ class Facts:
         return None if mask_HW is None else bool(mask_HW.any())
 
     def _is_visible(self, segment: str) -> bool | None:
-        """Say whether a segment is in view; None where too little of it is, or where nobody labelled it."""
+        """Say whether a segment is in view; None where too little of it is, or where it may lack a label.
+
+        A frame shows one coronary tree, so segments of the other one are never in view.
+        """
         if segment in self.visible:
             return True
         mask_HW = self._segments.get(segment)
-        is_known = bool(self._segments) and (self.complete if mask_HW is None else not mask_HW.any())
-        return False if is_known else None
+        if mask_HW is not None:
+            return None if mask_HW.any() else False
+        sides = {number in RIGHT_SEGMENTS for number in self._segments}
+        is_elsewhere = len(sides) == 1 and (segment in RIGHT_SEGMENTS) not in sides
+        return False if is_elsewhere or (self.complete and sides) else None
 
     def _has_stenosis(self, threshold: float) -> bool | None:
         """Say whether a labelled narrowing reaches a percentage; None where one is labelled and measured as less.
