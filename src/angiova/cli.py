@@ -313,6 +313,8 @@ def _evaluate_questions(
 ) -> int:
     from angiova.inference.question_evaluation import PAGE_NAME, evaluate_questions
 
+    if out is None and not (paths[0] / "run.json").exists():
+        raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")
     folder = out or paths[0] / "questions"
     evaluate_questions(
         paths[0],

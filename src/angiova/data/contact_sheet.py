@@ -38,12 +38,12 @@ def write_contact_sheet(manifest: Manifest, path: Path) -> None:
     for index, record in enumerate(manifest.records()):
         if index in wanted:
             image_HW = manifest.read_image(record)
-            tiles += [np.repeat(image_HW[:, :, None], 3, axis=2), _labelled(image_HW, record)]
+            tiles += [np.repeat(image_HW[:, :, None], 3, axis=2), labelled(image_HW, record)]
             captions += [record.frame_id, _facts(record)]
     write_png(path, contact_sheet(tiles, captions))
 
 
-def _labelled(image_HW: GreyImage, record: FrameRecord) -> ColourImage:
+def labelled(image_HW: GreyImage, record: FrameRecord) -> ColourImage:
     """Return the frame with its targets on it, the tree lowest; a named segment always has the same colour."""
     ordered = sorted(record.targets, key=lambda target: target.kind is not TargetKind.VESSEL_TREE)
     return overlay(image_HW, [rle.decode(target.mask) for target in ordered], [_colour(target) for target in ordered])

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from angiova.data import rle
+from angiova.data.contact_sheet import labelled
 from angiova.data.manifest import Manifest
 from angiova.data.pixels import GreyImage, write_png
 from angiova.data.questions.drawing import plain
@@ -55,6 +56,7 @@ ASKED_ALWAYS: Final = (
     Kind.NARROWEST,
 )
 MOST_SHOWN: Final = 12
+TILE_PX: Final = 360
 
 
 def evaluate_questions(
@@ -109,7 +111,7 @@ def evaluate_questions(
         "split": split,
         "num_frames": len(records),
         "segments_complete": complete,
-        "leakage": None if leaks is None else leaks.model_dump(mode="json"),
+        "leakage": None if leaks is None else leaks.model_dump(mode="json") | {"is_clean": leaks.is_clean},
         **_figures(cases),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -202,12 +204,20 @@ def _words(predictor: Predictor, image_HW: GreyImage, questions: Sequence[str]) 
 def _write_failures(
     path: Path, manifest: Manifest, records: Sequence[FrameRecord], cases: Sequence[AnsweredCase]
 ) -> None:
-    """Write a picture of frames with wrong answers, each with what was said."""
+    """Write a picture of frames with wrong answers: bare with the question, and with its labels and what was said."""
     by_id = {record.frame_id: record for record in records}
-    wrong = [case for case in cases if not is_right(case, MODEL) and not case.is_description and case.language == "en"]
-    step = max(len(wrong) / MOST_SHOWN, 1.0)
-    shown = [wrong[int(index * step)] for index in range(min(MOST_SHOWN, len(wrong)))]
+    told = [case for case in cases if case.language == "en" and not case.is_description]
+    by_frame: dict[str, list[AnsweredCase]] = {}
+    for case in told:
+        if not is_right(case, MODEL):
+            by_frame.setdefault(case.frame_id, []).append(case)
+    # One a frame, of another kind from frame to frame.
+    shown = [wrong[place % len(wrong)] for place, wrong in enumerate(by_frame.values())][:MOST_SHOWN]
     if not shown:
         return
-    tiles = [np.repeat(manifest.read_image(by_id[case.frame_id])[:, :, None], 3, axis=2) for case in shown]
-    write_png(path, contact_sheet(tiles, [f"{case.words} ({case.question})" for case in shown]))
+    tiles, captions = [], []
+    for case in shown:
+        image_HW = manifest.read_image(by_id[case.frame_id])
+        tiles += [np.repeat(image_HW[:, :, None], 3, axis=2), labelled(image_HW, by_id[case.frame_id])]
+        captions += [case.question, case.words or "nothing"]
+    write_png(path, contact_sheet(tiles, captions, columns=4, tile_px=TILE_PX))

@@ -28,6 +28,8 @@ def page_of(result: Mapping[str, Any], cases: Sequence[AnsweredCase]) -> Iterato
     yield f"# Answers of {result['model']}\n"
     yield "Research use only; not a medical device.\n"
     yield WHAT.format(**facts) + "\n"
+    if result["leakage"] is not None and not result["leakage"]["is_clean"]:
+        yield "**The model was trained on some of these frames: the figures say nothing about other patients.**\n"
     yield from rows_of(results_by_kind(cases))
     for language in sorted({case.language for case in cases}):
         yield f"\nAsked in {language}:\n"
