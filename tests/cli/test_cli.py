@@ -116,3 +116,9 @@ def test_ctrl_c_is_one_line_and_exits_with_1(tmp_path: Path) -> None:
     assert running.returncode == 1
     assert errors.splitlines()[-1] == "angiova: stopped"
     assert "Traceback" not in errors
+
+
+def test_questions_to_a_checkpoint_need_a_folder_to_write(tmp_path: Path) -> None:
+    finished = angiova("eval", str(tmp_path), str(tmp_path), "--questions")
+    assert finished.returncode == 2
+    assert "--out" in finished.stderr
