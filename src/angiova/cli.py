@@ -284,7 +284,7 @@ def eval_(
     from angiova.report.tables import print_evaluation
 
     if questions:
-        raise typer.Exit(_evaluate_questions(paths, split, out, device, limit, partly_labelled, allow_leakage))
+        raise typer.Exit(_evaluate_questions(paths, split, out, device, limit, partly_labelled, allow_leakage, base))
     if (paths[0] / "runs.json").exists():
         _evaluate_tracked(paths[0], paths[1], split, out)
         return
@@ -310,6 +310,7 @@ def _evaluate_questions(
     limit: int | None,
     is_partly_labelled: bool,
     allow_leakage: bool,
+    base: Path | None,
 ) -> int:
     from angiova.inference.question_evaluation import PAGE_NAME, evaluate_questions
 
@@ -325,6 +326,7 @@ def _evaluate_questions(
         limit=limit,
         complete=not is_partly_labelled,
         allow_leakage=allow_leakage,
+        base=base,
     )
     typer.echo((folder / PAGE_NAME).read_text(encoding="utf-8").partition("\n## Wrong")[0])
     typer.echo(f"look at {folder / PAGE_NAME}")

@@ -70,6 +70,7 @@ def evaluate_questions(
     complete: bool = True,
     measured: bool = True,
     allow_leakage: bool = False,
+    base: Path | None = None,
 ) -> dict[str, Any]:
     """Ask about every labelled frame of a split in both languages, and write `questions.json`, a page and a picture.
 
@@ -83,6 +84,7 @@ def evaluate_questions(
         complete: whether every segment in view is labelled; where not, none is listed or said to be absent.
         measured: whether to measure on the predicted masks too, to compare with; it draws every named segment.
         allow_leakage: ask about frames that the model was trained on too.
+        base: where the base of an adapter lies now; default: where it lay in training.
 
     Returns:
         What was written to `questions.json`.
@@ -93,7 +95,7 @@ def evaluate_questions(
     """
     if split not in list(Split):
         raise ConfigError(f"no split {split!r}", where="--split", remedy=f"one of: {', '.join(Split)}")
-    manifest, predictor = Manifest(dataset), open_predictor(model, device)
+    manifest, predictor = Manifest(dataset), open_predictor(model, device, base=base)
     records = [record for record in manifest.records(Split(split)) if record.targets]
     if limit is not None and limit < len(records):
         records = [records[index] for index in np.linspace(0, len(records) - 1, limit).round().astype(int)]
