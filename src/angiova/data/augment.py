@@ -96,15 +96,43 @@ def warp_image(image_HW: GreyImage, matrix: tuple[float, ...]) -> GreyImage:
 def warp_mask(mask_HW: BoolMask, matrix: tuple[float, ...]) -> BoolMask:
     """Resample a mask with sub-pixel care: interpolated coverage above one half is foreground.
 
-    Nearest-neighbour sampling would tear thin vessels into dots.
+    Nearest-neighbour sampling would tear thin vessels into dots. Only where the mask can land is looked at: most name
+    a piece of a vessel.
     """
-    coverage = _affine(Image.fromarray(mask_HW.astype(np.uint8) * np.uint8(255)), matrix, 0)
-    return np.asarray(coverage) > 127
+    warped_HW = np.zeros_like(mask_HW)
+    box = _landing_box(mask_HW, matrix)
+    if box is not None:
+        left, top, right, bottom = box
+        a, b, c, d, e, f = matrix
+        from_box = (a, b, c + a * left + b * top, d, e, f + d * left + e * top)
+        image = Image.fromarray(mask_HW.astype(np.uint8) * np.uint8(255))
+        coverage = _affine(image, from_box, 0, (right - left, bottom - top))
+        warped_HW[top:bottom, left:right] = np.asarray(coverage) > 127
+    return warped_HW
 
 
-def _affine(image: Image.Image, matrix: tuple[float, ...], fill: int) -> Image.Image:
+def _landing_box(mask_HW: BoolMask, matrix: tuple[float, ...]) -> tuple[int, int, int, int] | None:
+    """Return left, top, right and bottom of where an output pixel can see the mask; None: nowhere."""
+    height, width = mask_HW.shape
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    if not len(rows):
+        return None
+    a, b, c, d, e, f = matrix
+    # An output pixel looks at four input pixels, so the mask reaches one pixel farther.
+    corners = [(x - c, y - f) for x in (columns[0] - 1, columns[-1] + 2) for y in (rows[0] - 1, rows[-1] + 2)]
+    inverse = a * e - b * d
+    across = [(e * x - b * y) / inverse for x, y in corners]
+    down = [(a * y - d * x) / inverse for x, y in corners]
+    left, right = max(math.floor(min(across)), 0), min(math.ceil(max(across)), width)
+    top, bottom = max(math.floor(min(down)), 0), min(math.ceil(max(down)), height)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _affine(
+    image: Image.Image, matrix: tuple[float, ...], fill: int, size: tuple[int, int] | None = None
+) -> Image.Image:
     return image.transform(
-        image.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR, fillcolor=fill
+        size or image.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR, fillcolor=fill
     )
 
 

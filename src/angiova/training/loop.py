@@ -45,6 +45,7 @@ from angiova.training.features import FRAME_KEYS, CachedEncoder, frame_keys
 from angiova.training.flops import FlopsCount
 from angiova.training.keeping import FirstModel
 from angiova.training.observing import PartGradients
+from angiova.training.packing import packed, unpacked
 from angiova.training.saving import WRITE_ERRORS, CheckpointWriter, copied, unwritten
 from angiova.training.timing import StepTimer
 from angiova.training.watchdog import Notes, Phase
@@ -80,10 +81,10 @@ class CountingCollate:
         self._collate, self._with_keys = collate, with_keys
 
     def __call__(self, examples: Sequence[Example | Clip]) -> dict[str, Any]:
-        """Return the batch, with the counts under NUM_TERMS."""
+        """Return the batch, packed, with the counts under NUM_TERMS."""
         batch = self._collate(examples)
         keys = {FRAME_KEYS: frame_keys(batch)} if self._with_keys else {}
-        return batch | keys | {NUM_TERMS: num_terms(batch)}
+        return packed(batch) | keys | {NUM_TERMS: num_terms(batch)}
 
 
 class Sa2VATrainer(Trainer):  # type: ignore[misc]
@@ -178,6 +179,11 @@ class Sa2VATrainer(Trainer):  # type: ignore[misc]
         self._loss_sums_L += torch.where(torch.isfinite(total), losses_L.detach(), 0.0)
         self._notes.say(Phase.AVERAGING)
         return (total, outputs) if return_outputs else total
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Unpack a batch that arrived, and put what is not yet there on the device."""
+        prepared: dict[str, Any] = super()._prepare_inputs(unpacked(inputs))
+        return prepared
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
         """Make one forward and backward pass; before the first, count what one computes."""
