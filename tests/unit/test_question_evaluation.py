@@ -48,11 +48,15 @@ def test_as_many_segments_are_in_view_as_not(asked: tuple[Path, dict]) -> None:
     assert sum(case["truth"] for case in visible) * 2 == len(visible)
 
 
-def test_a_model_that_says_nothing_usable_is_right_about_nothing(asked: tuple[Path, dict]) -> None:
-    tree = asked[1]["kinds"]["tree"]
-    assert tree["num_unusable"]["model"] == tree["num_cases"]
-    assert tree["scores"]["model"]["frame"]["mean"] == 0
-    assert tree["scores"]["guess"]["frame"]["mean"] == 1  # all drawn frames show the left tree
+def test_what_is_not_usable_is_not_right(asked: tuple[Path, dict]) -> None:
+    kinds, every = asked[1]["kinds"], [case for case in asked[1]["cases"] if not case["is_description"]]
+    assert any(case["said"]["model"] is None for case in every)  # random weights say little that is usable
+    for kind in ("tree", "visible", "contrast"):
+        cases = [case for case in every if case["kind"] == kind]
+        right = [case for case in cases if case["said"]["model"] == case["truth"]]
+        assert kinds[kind]["num_unusable"]["model"] == sum(case["said"]["model"] is None for case in cases)
+        assert kinds[kind]["scores"]["model"]["frame"]["mean"] == len(right) / len(cases)
+    assert kinds["tree"]["scores"]["guess"]["frame"]["mean"] == 1  # all drawn frames show the left tree
 
 
 def test_what_is_written_can_be_read(asked: tuple[Path, dict]) -> None:

@@ -32,6 +32,9 @@ QUESTIONS: Final = (
 # The name follows its mask: to say the name next, the state at `[SEG]` has to know what was asked, and that state is
 # the prompt of the mask. With plain answers ("It is [SEG].") a model from random weights drew one mask for every name.
 NAMED_ANSWER: Final = "[SEG] {}"
+# How often questions are typed with a capital letter, and without the mark that ends them.
+CAPITALISED: Final = 0.3
+UNMARKED: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,16 @@ def make_turn(targets: Sequence[Target], rng: np.random.Generator) -> Turn:
 
 def make_named_turn(phrases: Sequence[str], rng: np.random.Generator) -> Turn:
     """Ask for one or several phrases at once, without targets."""
-    question = str(rng.choice(QUESTIONS)).format(_enumerate(phrases))
+    question = as_typed(str(rng.choice(QUESTIONS)).format(_enumerate(phrases)), rng)
     answer = ", ".join(NAMED_ANSWER.format(phrase) for phrase in phrases) + "."
     return Turn(question, answer, ())
+
+
+def as_typed(question: str, rng: np.random.Generator) -> str:
+    """Return a question as people type it: now and then with a capital letter, or without its question mark."""
+    if rng.random() < CAPITALISED:
+        question = question[:1].upper() + question[1:]
+    return question.rstrip("?？") if rng.random() < UNMARKED else question
 
 
 def known_phrases() -> list[str]:
@@ -76,7 +86,8 @@ def tokenizer_corpus() -> Iterator[str]:
     """Yield the sentences that the small tokenizer is trained on: every phrase in every question and answer."""
     for phrase in known_phrases():
         for question in QUESTIONS:
-            yield question.format(phrase)
+            sentence = question.format(phrase)
+            yield from (sentence, sentence[:1].upper() + sentence[1:])
             yield f" {phrase}, and {phrase}."
     yield "user\nassistant\n"
 

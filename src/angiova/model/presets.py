@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from transformers import PreTrainedTokenizerBase
 
 from angiova.data.prompts import tokenizer_corpus
+from angiova.data.questions.phrasing import corpus as question_corpus
 from angiova.errors import ConfigError
 from angiova.model.configuration import Sa2VAConfig
 from angiova.model.internvl_sizes import INTERNVL3_SIZES, TILE_PX, internvl3_config
@@ -41,7 +43,7 @@ def build(preset: str) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
     Raises:
         ConfigError: there is no such preset.
     """
-    tokenizer = build_nano_tokenizer(tokenizer_corpus())
+    tokenizer = _nano_tokenizer()
     return Sa2VAModel(_config(preset, tokenizer)), tokenizer
 
 
@@ -51,7 +53,7 @@ def preset_config(preset: str) -> Sa2VAConfig:
     Raises:
         ConfigError: there is no such preset.
     """
-    return _config(preset, build_nano_tokenizer(tokenizer_corpus()))
+    return _config(preset, _nano_tokenizer())
 
 
 def build_nano(
@@ -61,7 +63,7 @@ def build_nano(
     refiner_levels: int = LEVELS,
 ) -> tuple[Sa2VAModel, PreTrainedTokenizerBase]:
     """Return `nano`, possibly smaller; see `nano_config` for the arguments."""
-    tokenizer = build_nano_tokenizer(tokenizer_corpus())
+    tokenizer = _nano_tokenizer()
     config = nano_config(len(tokenizer), *_token_ids(tokenizer), tile_px, segmenter_px, refiner_width, refiner_levels)
     return Sa2VAModel(config), tokenizer
 
@@ -87,6 +89,10 @@ def _internvl3(tokenizer: PreTrainedTokenizerBase, size: str, segmenter: str) ->
         refiner_width=REFINER_WIDTH,
         mask_selection="single",
     )
+
+
+def _nano_tokenizer() -> PreTrainedTokenizerBase:
+    return build_nano_tokenizer(chain(tokenizer_corpus(), question_corpus()))
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from angiova.data.prompts import SEG as SEG
@@ -30,9 +30,14 @@ CHAT_TEMPLATE: Final = (
 
 
 def build_nano_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer on `corpus`; any text can be encoded, the corpus's words cheaply."""
+    """Train a byte-level BPE tokenizer on `corpus`; any text can be encoded, the corpus's words cheaply.
+
+    Chinese has no spaces, so each of its characters counts as a word; else whole sentences would become one token.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=NANO_VOCABULARY,

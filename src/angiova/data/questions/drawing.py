@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from angiova.data.clips import sides_of
-from angiova.data.prompts import Turn
+from angiova.data.prompts import Turn, as_typed
 from angiova.data.questions.facts import Facts, described
 from angiova.data.questions.kinds import BRANCH_PX, DESCRIBED, STENOSIS_PERCENT, Asked, Kind, Value
 from angiova.data.questions.phrasing import (
@@ -131,13 +131,13 @@ class QuestionBank:
         told = described(facts, drawn.asked)
         language: Language = self.settings.languages[rng.integers(len(self.settings.languages))]
         if drawn.is_description:
-            words = str(rng.choice(DESCRIBE[language]))
+            words = as_typed(str(rng.choice(DESCRIBE[language])), rng)
             return Turn(words, description_of(told, language), ()) if len(told) > 1 else None
         [asked] = drawn.asked
         if asked not in told or (drawn.answer is not None and told[asked] != drawn.answer):
             return None
         if asked.kind is Kind.SEGMENTS and rng.random() < self.settings.grounded:
-            return _grounded(facts, told[asked], str(rng.choice(GROUNDED[language])))
+            return _grounded(facts, told[asked], as_typed(str(rng.choice(GROUNDED[language])), rng))
         return Turn(question_of(asked, language, rng), answer_of(asked, told[asked], language), ())
 
     def _draw_segment(self, rng: np.random.Generator) -> Asked:

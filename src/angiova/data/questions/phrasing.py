@@ -6,12 +6,12 @@ value that it was made of; tests hold both against each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 import numpy as np
 
-from angiova.data.prompts import NAMED_ANSWER
+from angiova.data.prompts import NAMED_ANSWER, as_typed
 from angiova.data.questions.kinds import Asked, Kind, Value
 from angiova.data.syntax import SEGMENT_NAMES, SEGMENT_NAMES_ZH
 from angiova.morphology.anatomy import Side
@@ -108,7 +108,7 @@ COMMA: Final[dict[Language, str]] = {"en": ", ", "zh": "、"}
 
 def question_of(asked: Asked, language: Language, rng: np.random.Generator) -> str:
     """Return a question in randomly chosen words."""
-    return _filled(str(rng.choice(ASKED[language][asked.kind])), asked, language)
+    return as_typed(_filled(str(rng.choice(ASKED[language][asked.kind])), asked, language), rng)
 
 
 def answer_of(asked: Asked, value: Value, language: Language) -> str:
@@ -151,6 +151,22 @@ DESCRIBED_STENOSIS: Final[dict[Language, str]] = {
     "en": "a stenosis of {threshold} % or more.",
     "zh": "狭窄 {threshold}% 以上。",
 }
+
+
+def corpus() -> Iterator[str]:
+    """Yield every question and answer with every name, in both languages: what the small tokenizer is trained on."""
+    for language in ASKED:
+        templates = [words for of_kind in ASKED[language].values() for words in of_kind]
+        templates += [words for pair in THINGS[language].values() for words in pair]
+        for template in templates:
+            names = NAMES[language].values() if "{segment}" in template else ("",)
+            for name in names:
+                sentence = template.format(segment=name, threshold="20")
+                yield from (sentence, sentence[:1].upper() + sentence[1:])
+        yield from (*GROUNDED[language], *DESCRIBE[language], *SIDES[language].values())
+        yield from (words[:1].upper() + words[1:] for words in (*GROUNDED[language], *DESCRIBE[language]))
+        yield from (DESCRIBED_STENOSIS[language].format(threshold="20"), COMMA[language].join(NAMES[language].values()))
+    yield from (" branches.", " branch.", " px.", " 条分支。", " 像素。")
 
 
 def _filled(template: str, asked: Asked, language: Language) -> str:
