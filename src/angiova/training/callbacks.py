@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -172,14 +174,22 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         self._bar.stop()
 
 
+# Signals that come so soon after the first are the same request.
+SAME_REQUEST_S: Final = 1.0
+
+
 class CleanStop(TrainerCallback):  # type: ignore[misc]
     """Turns the first Ctrl-C (or SIGTERM) into "finish this step, save, stop"; a second one stops at once.
 
     Several processes may hear of it between different steps; all stop after the step at whose end one of them knows.
+    One request often comes twice, from a terminal and from what started the run; processes that prepare examples hear
+    it too, and leave it to this one.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at = -math.inf
+        self._process = os.getpid()
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> CleanStop:
@@ -192,9 +202,13 @@ class CleanStop(TrainerCallback):  # type: ignore[misc]
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if os.getpid() != self._process:
+            return
+        if self.asked and time.monotonic() - self._asked_at > SAME_REQUEST_S:
             raise KeyboardInterrupt
-        self.asked = True
+        if self.asked:
+            return
+        self.asked, self._asked_at = True, time.monotonic()
         if processes.is_main():
             Console(stderr=True).print("stopping after this step; press Ctrl-C again to stop at once")
 
