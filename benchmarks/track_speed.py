@@ -109,7 +109,7 @@ def first_mask(predictor: Predictor, key_images: list[GreyImage], answer_tokens:
 
 def run_all(predictor: Predictor, frames: list[GreyImage], key_frames: list[int], way: Way) -> int:
     """Track the frames in one way and return how many came back."""
-    inside = [key for key in key_frames if key < len(frames)]
+    inside = [key for key in key_frames if key < len(frames)] or [0]
     return sum(1 for _ in follow(predictor, frames, spoken_of(predictor, way.objects), way.order, inside))
 
 
