@@ -186,3 +186,9 @@ def test_an_interrupted_simulation_is_no_data_set(tmp_path: Path, monkeypatch: p
         simulate(tmp_path / "set", num_runs=1, num_frames=1, size_px=64, workers=1)
     with pytest.raises(DataError, match="no data set here"):
         Manifest(tmp_path / "set")
+
+
+def test_patients_of_two_seeds_are_two_patients() -> None:
+    first, second = ({plan.patient_id for plan in plan_runs(20, 60, seed)} for seed in (3, 4))
+    assert not first & second
+    assert {plan.patient_id for plan in plan_runs(1, 3, seed=0)} == {"sim-p0001"}

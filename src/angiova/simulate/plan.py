@@ -39,8 +39,8 @@ class RunPlan:
 
     @property
     def patient_id(self) -> str:
-        """Identifier of the patient."""
-        return f"sim-p{self.patient:04d}"
+        """Identifier of the patient, another one for each seed; seed 0 goes without saying."""
+        return f"sim{self.seed or ''}-p{self.patient:04d}"
 
     @property
     def run_id(self) -> str:
