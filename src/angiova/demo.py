@@ -39,12 +39,12 @@ class DemoSize:
     overrides: tuple[str, ...] = ()
 
 
-FULL = DemoSize(runs=80, frames=400, size_px=320)
+FULL = DemoSize(runs=60, frames=240, size_px=320)
 QUICK = DemoSize(
     runs=8,
     frames=10,
     size_px=128,
-    overrides=("data.repeats=1", "data.workers=0", "language_warmup.steps=10", "validation.frames=1"),
+    overrides=("data.workers=0", "validation.frames=1"),
 )
 
 
@@ -69,7 +69,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> ExitCode:
     print_findings(check_dataset(data))
     console.rule("3/7 split by patient")
     print_split(split_dataset(data, val=0.06, test=0.12, seed=seed, frames_are_independent=False, resplit=False))
-    console.rule("4/7 train nano from random weights")
+    console.rule("4/7 fine-tune nano, the shipped model")
     overrides = [f"output={out}", f"data.folder={data}", f"seed={seed}", *size.overrides]
     code = train(load_recipe(RECIPE, overrides))
     if code is not ExitCode.DONE:

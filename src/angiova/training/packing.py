@@ -1,7 +1,7 @@
 """Training batches on their way from the processes that make them: many small tensors travel as one.
 
 Each tensor that a worker hands over is opened again through a socket of its own, pinned and copied to the device by
-itself. A step of 16 frames has some ninety of them, which took longer than the step's arithmetic on a GPU.
+itself, and a step of 16 frames has some ninety of them.
 """
 
 from __future__ import annotations
