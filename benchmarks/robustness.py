@@ -156,12 +156,13 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--frames", type=int, default=40, help="at least 2, for a standard error")
     parser.add_argument("--device", default=None)
     options = parser.parse_args()
     manifest = Manifest(options.data)
     records = list(manifest.records(Split.VAL))
-    chosen = [records[index * len(records) // options.frames] for index in range(min(options.frames, len(records)))]
+    count = min(options.frames, len(records))
+    chosen = [records[index * len(records) // count] for index in range(count)]
     frames = [(manifest.read_image(record), tree_of(record)) for record in chosen]
     model = load(options.model, options.device)
     unchanged_F2 = measure(model, frames, LEVELS[0])

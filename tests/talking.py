@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,23 @@ from models import small_model
 STEPS = 35
 
 
-def talking_model(sentences: Mapping[str, str], image_HW: np.ndarray, folder: Path | None = None) -> Predictor:
+def talking_model(
+    sentences: Mapping[str, str],
+    image_HW: np.ndarray,
+    folder: Path | None = None,
+    talks: Sequence[Sequence[str]] = (),
+) -> Predictor:
     """Return a model that answers each question with its sentence, and draws something for each `[SEG]`.
 
     Args:
         sentences: answers by question.
         image_HW: the frame that it learns them about.
         folder: where to write it as a checkpoint.
+        talks: questions that it learns to answer one after the other, too.
     """
     model, processor = small_model(refiner_width=None)
-    turns = [[Turn(question, answer, ())] for question, answer in sentences.items()]
+    dialogues = [*((question,) for question in sentences), *talks]
+    turns = [[Turn(question, sentences[question], ()) for question in questions] for questions in dialogues]
     batch = processor.dialogues(turns, [processor.image_block(1)] * len(turns))
     batch |= {
         "tiles": processor.tiles(image_HW),

@@ -47,7 +47,7 @@ SENTENCES = {
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
-    talking_model(SENTENCES, IMAGE, folder)
+    talking_model(SENTENCES, IMAGE, folder, talks=[(LEFT, "左冠还是右冠？")])
     return folder
 
 
@@ -246,8 +246,9 @@ def test_a_chat_goes_on_after_a_question_that_cannot_be_asked(
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     assert chat(checkpoint, frame, out=tmp_path / "out", device="cpu") is ExitCode.SOME_CASES_FAILED
     said = capsys.readouterr()
-    assert said.out.index("? which coronary") < said.out.index(SENTENCES[LEFT]) < said.out.index("冠脉树：")
+    assert said.out.index("? which coronary") < said.out.index(SENTENCES[LEFT]) < said.out.index("左冠。")
     assert "coronary tree: said left, measured left (100 % of the pixels of named segments)  agree" in said.out
+    assert "冠脉树：" in said.out
     assert "not asked" not in said.out
     assert "'<img>' is the model's own token" in said.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["001", "003"]

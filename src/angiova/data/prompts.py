@@ -73,8 +73,13 @@ def make_named_turn(phrases: Sequence[str], rng: np.random.Generator) -> Turn:
 def as_typed(question: str, rng: np.random.Generator) -> str:
     """Return a question as people type it: now and then with a capital letter, or without its question mark."""
     if rng.random() < CAPITALISED:
-        question = question[:1].upper() + question[1:]
+        question = capitalised(question)
     return question.rstrip("?？") if rng.random() < UNMARKED else question
+
+
+def capitalised(words: str) -> str:
+    """Return words with a capital first letter, the others as they are: names hold capitals of their own."""
+    return words[:1].upper() + words[1:]
 
 
 def known_phrases() -> list[str]:
@@ -87,7 +92,7 @@ def tokenizer_corpus() -> Iterator[str]:
     for phrase in known_phrases():
         for question in QUESTIONS:
             sentence = question.format(phrase)
-            yield from (sentence, sentence[:1].upper() + sentence[1:])
+            yield from (sentence, capitalised(sentence))
             yield f" {phrase}, and {phrase}."
     yield "user\nassistant\n"
 

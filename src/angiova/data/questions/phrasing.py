@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from angiova.data.prompts import NAMED_ANSWER, as_typed
+from angiova.data.prompts import NAMED_ANSWER, as_typed, capitalised
 from angiova.data.questions.kinds import Asked, Kind, Value
 from angiova.data.syntax import SEGMENT_NAMES, SEGMENT_NAMES_ZH
 from angiova.morphology.anatomy import Side
@@ -162,9 +162,9 @@ def corpus() -> Iterator[str]:
             names = NAMES[language].values() if "{segment}" in template else ("",)
             for name in names:
                 sentence = template.format(segment=name, threshold="20")
-                yield from (sentence, sentence[:1].upper() + sentence[1:])
-        yield from (*GROUNDED[language], *DESCRIBE[language], *SIDES[language].values())
-        yield from (words[:1].upper() + words[1:] for words in (*GROUNDED[language], *DESCRIBE[language]))
+                yield from (sentence, capitalised(sentence))
+        requests = (*GROUNDED[language], *DESCRIBE[language])
+        yield from (*requests, *map(capitalised, requests), *SIDES[language].values())
         yield from (DESCRIBED_STENOSIS[language].format(threshold="20"), COMMA[language].join(NAMES[language].values()))
     yield from (" branches.", " branch.", " px.", " 条分支。", " 像素。")
 
