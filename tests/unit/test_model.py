@@ -19,6 +19,7 @@ from angiova.model.modeling import Sa2VAModel
 from angiova.model.parts import parameter_table
 from angiova.model.presets import build
 from angiova.model.processing import Sa2VAProcessor
+from angiova.model.refiner import working_size
 from angiova.model.trainable import TrainableSettings
 from models import draw_frame, small_model, write_frames
 
@@ -122,6 +123,41 @@ def test_without_a_refiner_the_mask_is_the_upsampled_coarse_one() -> None:
         masks = model.eval()(**batch).masks
     expected = torch.nn.functional.interpolate(masks.coarse_N1hw, size=(96, 96), mode="bilinear")[0, 0]
     torch.testing.assert_close(masks.logits_of()[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((512, 512), (512, 512)),
+        ((480, 640), (480, 640)),
+        ((1024, 1024), (512, 512)),
+        ((720, 960), (384, 512)),
+        ((256, 200), (512, 400)),
+        ((2000, 1), (512, 1)),
+    ],
+)
+def test_the_size_at_which_the_refiner_looks_at_a_frame(size: tuple[int, int], seen: tuple[int, int]) -> None:
+    assert working_size(size, 512) == seen
+    assert working_size(size, None) == size
+
+
+def test_a_frame_far_from_the_working_size_is_seen_at_it_and_answered_at_its_own() -> None:
+    model, processor = small_model()
+    model.eval().config.refiner_px = 96
+    image = draw_frame(1)[0]
+    large, near = np.kron(image, np.ones((2, 2), np.uint8)), image[:, :80]
+    batch = processor.prompts([large, near], ["[SEG]", "[SEG]"], [0, 1])
+    with torch.no_grad():
+        masks = model(**batch).masks.logits_of()
+        seen = [
+            d.pixels_BCHW.shape[-2:] for d in model.encode_frames(batch["segmenter_pixels"], batch["images"]).detail
+        ]
+        model.config.refiner_px = None
+        native = model(**batch).masks.logits_of()
+    assert seen == [(96, 96), (96, 80)]
+    assert [mask.shape for mask in masks] == [(192, 192), (96, 80)]
+    torch.testing.assert_close(masks[1], native[1])
+    assert not torch.allclose(masks[0], native[0], atol=0.1)
 
 
 def test_save_and_load_through_auto_model(tmp_path: Path) -> None:

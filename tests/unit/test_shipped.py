@@ -40,6 +40,20 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return Manifest(folder)
 
 
+def test_its_masks_hardly_depend_on_the_size_of_the_frame(simulated: Manifest) -> None:
+    trees = [(decode(t.mask).sum(), r) for r in simulated.records() for t in r.targets if t.phrase == TREE_PHRASE]
+    record = max(trees, key=lambda pair: int(pair[0]))[1]
+    image_HW, model = simulated.read_image(record), load("nano", "cpu")
+    whole = Image.fromarray(image_HW)
+    sizes = [(side, side) for side in (512, 256, 1024)]
+    images = [np.asarray(whole.resize(size, Image.Resampling.LANCZOS)) for size in sizes]
+    masks = [model.answer([image], [question_for(TREE_PHRASE)], [0])[0].masks[0].mask_HW for image in images]
+    assert [mask.shape for mask in masks] == sizes
+    back = [np.asarray(Image.fromarray(mask).resize(sizes[0], Image.Resampling.NEAREST)) for mask in masks]
+    assert dice(back[0], back[2]) > 0.95
+    assert dice(back[0], back[1]) > 0.8
+
+
 def test_its_name_finds_it_unless_a_folder_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert resolved("nano") == SHIPPED_FOLDER

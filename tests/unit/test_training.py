@@ -27,9 +27,10 @@ from angiova.training.averaging import AVERAGE_NAME, AveragedWeights
 from angiova.training.callbacks import read_metrics
 from angiova.training.checkpoints import COMPLETE_NAME, complete_checkpoints
 from angiova.training.config import Recipe, dump_recipe, load_recipe
+from angiova.training.learner import make_learner
 from angiova.training.trainer import train
 from angiova.training_history import history_of
-from models import small_model, write_frames
+from models import SIDE_PX, small_model, write_frames
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +274,16 @@ def test_training_ends_when_validation_does_not_get_better(start: Path, tmp_path
     assert record.progress.optimizer_steps == 3 < record.progress.planned_optimizer_steps
     assert "no better score in 2 validations" in record.messages[-1]
     assert record.checkpoints[-1].optimizer_step == 3
+
+
+def test_the_model_remembers_the_size_of_the_frames_it_learnt_from(start: Path, tmp_path: Path) -> None:
+    def working_px(**model: object) -> int | None:
+        settings = recipe(start, tmp_path / "run", model=model)
+        return make_learner(settings, Manifest(start / "data"), torch.device("cpu")).model.config.refiner_px
+
+    assert working_px(checkpoint=str(start / "model")) is None
+    assert working_px(checkpoint=str(start / "model"), refiner_px=64) == 64
+    assert working_px(preset="nano", tile_px=64, segmenter_px=128, refiner_width=8) == SIDE_PX
 
 
 def test_a_loss_without_weight_is_not_measured(start: Path, tmp_path: Path) -> None:

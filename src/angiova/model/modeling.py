@@ -23,7 +23,7 @@ from angiova.model.configuration import Sa2VAConfig
 from angiova.model.initialisation import initialise
 from angiova.model.losses import IGNORED_LABEL
 from angiova.model.outputs import EncodedFrames, MaskGroup, MaskOutput, Sa2VAGeneration, Sa2VAOutput, SpokenAnswers
-from angiova.model.refiner import FrameDetail, Refiner
+from angiova.model.refiner import FrameDetail, Refiner, resample, to_working_size
 from angiova.model.segmenter import DecodedMasks, decode_objects, encode_frames
 
 # An untrained model may answer with dozens of `[SEG]` tokens; decoding in parts bounds the memory they take.
@@ -146,7 +146,8 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
             return EncodedFrames(features, [], sizes)
         detail: dict[int, FrameDetail] = {}
         for members in _groups_of(sizes):
-            group = self.refiner.detail(torch.stack([images[index] for index in members]))
+            frames_G1HW = torch.stack([images[index] for index in members])
+            group = self.refiner.detail(to_working_size(frames_G1HW, self.config.refiner_px))
             detail |= dict(zip(members, group.split(), strict=True))
         return EncodedFrames(features, [detail[index] for index in range(len(images))], sizes)
 
@@ -186,7 +187,8 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
                 logits_GHW = self._upsample(coarse_G1hw, frames.sizes[frame_of_object[members[0]]])
             else:
                 tokens_GC, frame_of_member = decoded.tokens_NC[objects_G], [frame_of_object[i] for i in members]
-                logits_GHW, evidence_G = self._refine(frames, frame_of_member, tokens_GC, coarse_G1hw)
+                refined_GHW, evidence_G = self._refine(frames, frame_of_member, tokens_GC, coarse_G1hw)
+                logits_GHW = resample(refined_GHW, frames.sizes[frame_of_member[0]])
                 presence_N = presence_N.index_add(0, objects_G, evidence_G.to(presence_N.dtype))
             groups.append(MaskGroup(objects_G, logits_GHW))
         return MaskOutput(groups, decoded.logits_N1hw, presence_N, decoded.predicted_iou_N)
@@ -203,7 +205,7 @@ class Sa2VAModel(PreTrainedModel):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor]:
         """Refine objects whose images have one size: logits (G, H, W), and what each says for its presence, (G,).
 
-        Consecutive objects of a frame share its detail.
+        H and W are those of the detail. Consecutive objects of a frame share its detail.
         """
         assert self.refiner is not None
         runs = [(frame, len(list(members))) for frame, members in groupby(frame_of_object)]

@@ -20,6 +20,8 @@ DETAIL_WIDTH = 16
 OBJECT_MAPS = 6
 FUSION_WIDTH = 8
 EVIDENCE_WIDTH = 32
+# Between these shares of the working size a frame is looked at as it is: zooming in training varies it as much.
+LEAST_RATIO, MOST_RATIO = 3 / 4, 4 / 3
 # Shares of the image between which masks differ: log(1e-4) for nothing, log(0.1) for a large tree.
 LOG_AREA_CENTRE, LOG_AREA_SCALE, SMALLEST_AREA = -4.0, 0.5, 1e-4
 
@@ -40,6 +42,30 @@ class FrameDetail:
         """Return one entry a frame, with B = 1 each."""
         pairs = zip(torch.split(self.pixels_BCHW, 1), torch.split(self.scene_BS, 1), strict=True)
         return [FrameDetail(pixels, scene) for pixels, scene in pairs]
+
+
+def working_size(size: tuple[int, int], longest_px: int | None) -> tuple[int, int]:
+    """Return the (height, width) at which the refiner looks at frames of a size; see `Sa2VAConfig.refiner_px`."""
+    if longest_px is None or LEAST_RATIO * longest_px <= max(size) <= MOST_RATIO * longest_px:
+        return size
+    factor = longest_px / max(size)
+    return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
+
+
+def to_working_size(images_B1HW: Tensor, longest_px: int | None) -> Tensor:
+    """Return frames as large as the refiner looks at them; averaged where they shrink, so that nothing aliases."""
+    size = (images_B1HW.shape[-2], images_B1HW.shape[-1])
+    return resample(images_B1HW.squeeze(1), working_size(size, longest_px)).unsqueeze(1)
+
+
+def resample(values_NHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return images or logits of another size, (N, *size); those of that size as they are."""
+    if tuple(values_NHW.shape[-2:]) == tuple(size):
+        return values_NHW
+    resized_N1HW = F.interpolate(  # in float32: averaging while shrinking is not made for shorter types
+        values_NHW.float().unsqueeze(1), size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized_N1HW.squeeze(1).to(values_NHW.dtype)
 
 
 class ConvBlock(nn.Module):

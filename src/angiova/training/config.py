@@ -43,6 +43,13 @@ class ModelSettings(_Section):
     refiner_levels: int | None = Field(
         None, ge=2, le=6, description="Resolutions that the refiner looks at, for nano; null: its own, 4."
     )
+    refiner_px: int | None = Field(
+        None,
+        ge=32,
+        description="Longest side of a frame as the refiner looks at it, in training and after: those more than a "
+        "third larger or a quarter smaller are resampled. null: the checkpoint's; with random weights the longest "
+        "side of the median training frame.",
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:

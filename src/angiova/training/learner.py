@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from angiova.baselines.settings import NetworkSettings
 from angiova.data.clips import Clip
 from angiova.data.dataset import Example, ExampleSettings
 from angiova.data.manifest import Manifest
+from angiova.data.records import Split
 from angiova.errors import ConfigError, ModelError
 from angiova.inference.answers import Answerer
 from angiova.inference.baseline import BaselinePredictor
@@ -86,6 +88,8 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
     if isinstance(recipe.model.baseline, NetworkSettings):
         return _network_learner(recipe, recipe.model.baseline, manifest, device)
     model, processor = starting_model(recipe)
+    if recipe.model.refiner_px is not None or recipe.model.preset is not None:
+        model.config.refiner_px = recipe.model.refiner_px or _usual_side_px(recipe, manifest)
     trainable = trainable_settings(recipe, model)
     if recipe.losses.prompts > 0:
         check_kept(trainable)
@@ -117,6 +121,12 @@ def make_learner(recipe: Recipe, manifest: Manifest, device: torch.device) -> Le
         caches={} if recipe.engine.feature_cache is None else install_caches(model, recipe.engine.feature_cache),
         first=FirstModel(model) if recipe.losses.prompts > 0 else None,
     )
+
+
+def _usual_side_px(recipe: Recipe, manifest: Manifest) -> int | None:
+    """Return the longest side of the median training frame; vessels are learnt by their width in its pixels."""
+    sides = [max(record.height, record.width) for record in manifest.records(Split(recipe.data.train_split))]
+    return round(median(sides)) if sides else None
 
 
 def _weights_used(recipe: Recipe) -> dict[str, float]:
