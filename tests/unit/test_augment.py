@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from skimage.measure import label
 
-from angiova.data.augment import NO_AUGMENTATION, AugmentSettings, augment, warp_mask
+from angiova.data.augment import NO_AUGMENTATION, AugmentSettings, augment
+from angiova.data.warping import CELLS, Warp, smooth_field, warp_image, warp_mask
 
 
 def line_image() -> tuple[np.ndarray, np.ndarray]:
@@ -25,10 +26,11 @@ def test_no_augmentation_changes_nothing() -> None:
     np.testing.assert_array_equal(same_mask, mask)
 
 
+@pytest.mark.parametrize("bend", [0, 0.03])
 @pytest.mark.parametrize("seed", range(25))
-def test_a_two_pixel_vessel_stays_in_one_piece_and_on_its_pixels(seed: int) -> None:
+def test_a_two_pixel_vessel_stays_in_one_piece_and_on_its_pixels(seed: int, bend: float) -> None:
     image, mask = line_image()
-    settings = AugmentSettings(gamma=(1, 1), contrast=(1, 1), noise=0)
+    settings = AugmentSettings(gamma=(1, 1), contrast=(1, 1), noise=0, bend=bend)
     new_image, (new_mask,) = augment(image, [mask], settings, np.random.default_rng(seed), may_flip=True)
     assert label(new_mask, connectivity=2).max() == 1
     assert new_image[new_mask].mean() < 110 < new_image[~new_mask].mean()
@@ -62,12 +64,52 @@ def test_a_mask_is_warped_as_its_whole_picture_is(seed: int) -> None:
     grey = Image.fromarray(mask_HW.astype(np.uint8) * np.uint8(255))
     whole = grey.transform(grey.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR)
 
-    assert np.array_equal(warp_mask(mask_HW, matrix), np.asarray(whole) > 127)
+    assert np.array_equal(warp_mask(mask_HW, Warp(matrix)), np.asarray(whole) > 127)
 
 
 def test_a_mask_that_leaves_the_picture_is_empty() -> None:
     mask_HW = np.zeros((20, 20), bool)
     mask_HW[:3, :3] = True
 
-    assert not warp_mask(mask_HW, (1, 0, 10, 0, 1, 10)).any()
-    assert not warp_mask(np.zeros((20, 20), bool), (1, 0, 0, 0, 1, 0)).any()
+    assert not warp_mask(mask_HW, Warp((1, 0, 10, 0, 1, 10))).any()
+    assert not warp_mask(np.zeros((20, 20), bool), Warp((1, 0, 0, 0, 1, 0))).any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_mask_is_bent_as_its_whole_picture_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask_HW = np.zeros((60, 84), bool)
+    top, left = rng.integers(0, 50), rng.integers(0, 70)
+    mask_HW[top : top + 9, left : left + 13] = True
+    bend = np.stack([smooth_field(rng, (CELLS + 1, CELLS + 1)) for _ in "xy"], axis=-1) * 6
+    warp = Warp((0.9, 0.2, -3, -0.2, 0.9, 5), bend)
+    picture = np.where(mask_HW, 255, 0).astype(np.uint8)
+
+    assert np.array_equal(warp_mask(mask_HW, warp), warp_image(picture, warp) > 127)
+
+
+def test_bending_by_nothing_is_the_affine_alone_and_by_much_moves_what_it_should() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, size=(48, 60)).astype(np.uint8)
+    matrix = (0.9, 0.2, -3.0, -0.2, 0.9, 5.0)
+    still = np.zeros((CELLS + 1, CELLS + 1, 2), np.float32)
+    plain = warp_image(picture, Warp(matrix)).astype(int)
+    assert abs(warp_image(picture, Warp(matrix, still)).astype(int) - plain).max() <= 1
+    moved = warp_image(picture, Warp((1, 0, 0, 0, 1, 0), still + np.float32([7, 3])))
+    np.testing.assert_array_equal(moved[:-3, :-7], picture[3:, 7:])
+
+
+def test_blur_and_shade_change_greys_where_they_are_asked_for() -> None:
+    rng = np.random.default_rng(1)
+    picture = np.where(rng.random((64, 64)) < 0.5, 100, 150).astype(np.uint8)
+    blurred = [_varied(picture, seed, blur_px=3.0) for seed in range(20)]
+    sharp = sum(np.array_equal(image, picture) for image in blurred)
+    assert 3 <= sharp <= 17
+    assert min(image.std() for image in blurred) < 0.5 * picture.std()
+    shaded = _varied(picture, 0, shade=0.2).astype(int) - picture
+    assert 10 < abs(shaded).max() <= 0.25 * 255
+    assert abs(np.diff(shaded, axis=0)).max() <= 8
+
+
+def _varied(picture: np.ndarray, seed: int, **fields: float) -> np.ndarray:
+    settings = NO_AUGMENTATION.model_copy(update=fields)
+    return augment(picture, [], settings, np.random.default_rng(seed), may_flip=False)[0]
