@@ -238,6 +238,20 @@ def merge(
     typer.echo(f"wrote {out}")
 
 
+@app.command()
+def average(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL MODEL... OUT", help="Runs or checkpoint folders of one start, and a new folder."),
+    ],
+) -> None:
+    """Average the weights of models that were trained from the same start; evaluate what comes out."""
+    from angiova.model.averaged import average as run_average
+
+    run_average(models[:-1], models[-1])
+    typer.echo(f"wrote {models[-1]}: the mean of {len(models) - 1} models")
+
+
 @app.command("eval")
 def eval_(
     paths: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,13 @@ def history_of(model: Path) -> pl.DataFrame | None:
 
 def keep_history(source: Path, out: Path) -> None:
     """Write what is known of the training of `source` beside the weights in `out`; nothing where nothing is known."""
-    frames = history_of(source)
-    if frames is not None:
+    join_histories([source], out)
+
+
+def join_histories(sources: Sequence[Path], out: Path) -> None:
+    """Write what is known of the training of all `sources` beside the weights in `out`; nothing if one is unknown."""
+    known = [frames for source in sources if (frames := history_of(source)) is not None]
+    if len(known) == len(sources):
+        frames = pl.concat(known).unique(maintain_order=True)
         history = History(training_frames_sha256=write_training_frames(out, frames))
         write_json(out / HISTORY_NAME, history.model_dump(mode="json"))

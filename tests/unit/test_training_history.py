@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from angiova.data.manifest import Manifest
 from angiova.data.records import Split
-from angiova.errors import DataError
+from angiova.errors import ConfigError, DataError, ModelError
 from angiova.inference.evaluation import evaluate_model
+from angiova.model.averaged import average
 from angiova.model.convert.converting import convert
 from angiova.model.merging import merge
+from angiova.model.opening import checkpoint_folder, open_model
 from angiova.training.trainer import train
 from angiova.training_history import HISTORY_NAME, history_of, keep_history
-from models import quick_recipe, write_frames, write_start
+from models import quick_recipe, small_model, write_frames, write_start
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,35 @@ def test_merging_keeps_it(start: Path, merged: Path) -> None:
 def test_converting_keeps_it(start: Path, merged: Path) -> None:
     convert(merged, start / "again")
     assert frames_of(start / "again") == frames_of(merged)
+
+
+def test_averaging_joins_it(start: Path, tmp_path: Path) -> None:
+    write_frames(tmp_path / "other", frames=12)
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for number, run in enumerate(runs):
+        folder = start / "data" if number == 0 else tmp_path / "other"
+        data = {"folder": str(folder), "repeats": 1, "workers": 0}
+        train(quick_recipe(start, "unused", output=str(run), data=data, seed=number))
+    average(runs, tmp_path / "mean")
+    assert frames_of(tmp_path / "mean") == trained_frames(start / "data") | trained_frames(tmp_path / "other")
+    weights = [open_model(checkpoint_folder(folder))[0].state_dict() for folder in (*runs, tmp_path / "mean")]
+    name = next(name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name]))
+    torch.testing.assert_close(weights[2][name], (weights[0][name] + weights[1][name]) / 2)
+    average([runs[0], start / "start"], tmp_path / "unknown")
+    assert history_of(tmp_path / "unknown") is None
+
+
+def test_what_cannot_be_averaged_is_refused(start: Path, merged: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no mean"):
+        average([merged], tmp_path / "out")
+    with pytest.raises(ModelError, match="adapter"):
+        average([merged, start / "run"], tmp_path / "out")
+    model, processor = small_model(refiner_width=16)
+    model.save_pretrained(tmp_path / "wider")
+    processor.tokenizer.save_pretrained(tmp_path / "wider")
+    with pytest.raises(ModelError, match="another architecture"):
+        average([merged, tmp_path / "wider"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_merged_model_is_not_tested_on_what_it_was_trained_on(start: Path, merged: Path, tmp_path: Path) -> None:
