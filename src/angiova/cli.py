@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from angiova import __version__
-from angiova.cli_options import Base, Dataset, Out, Places
+from angiova.cli_options import Base, BrightVessels, Dataset, Out, Places
 from angiova.cli_questions import ask, chat
 from angiova.cli_runs import measure, track
 from angiova.errors import AngiovaError, ConfigError, DataError, ExitCode
@@ -83,7 +83,7 @@ def import_(
     ] = None,
     phrase: Annotated[str | None, typer.Option(help="What the masks show, when the files don't say.")] = None,
     origin: Annotated[str, typer.Option(help="How the masks were made: manual, pseudo or simulated.")] = "manual",
-    bright_vessels: Annotated[bool, typer.Option(help="Vessels are brighter than their surroundings.")] = False,
+    bright_vessels: BrightVessels = False,
     reference: Annotated[bool, typer.Option(help="Refer to the images where they lie instead of copying.")] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Repair what can be repaired safely; each repair is listed.")
@@ -379,6 +379,7 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Probability above which a pixel is vessel.")] = 0.5,
     base: Base = None,
+    bright_vessels: BrightVessels = False,
 ) -> None:
     """Segment images: masks as PNG and COCO, overlays and the model's words.
 
@@ -389,7 +390,15 @@ def predict(
     model, source, out = model_and_source(places)
     raise typer.Exit(
         predict_folder(
-            model, source, out, prompts=prompt or [], device=device, batch=batch, threshold=threshold, base=base
+            model,
+            source,
+            out,
+            prompts=prompt or [],
+            device=device,
+            batch=batch,
+            threshold=threshold,
+            base=base,
+            bright_vessels=bright_vessels,
         )
     )
 

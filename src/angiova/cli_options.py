@@ -20,4 +20,7 @@ Places = Annotated[
 Base = Annotated[
     Path | None, typer.Option(help="Where the adapter's base lies now; default: where it lay in training.")
 ]
+BrightVessels = Annotated[
+    bool, typer.Option("--bright-vessels", help="Vessels are brighter than their surroundings; invert what is read.")
+]
 Dataset = Annotated[Path, typer.Argument(help="Data set folder made by `angiova import` or `simulate`.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from angiova.cli_options import Base
+from angiova.cli_options import Base, BrightVessels
 from angiova.errors import ConfigError
 from angiova.shipped import SHIPPED_NAME
 
@@ -53,6 +53,7 @@ def ask(
     decode_memory: DecodeMemory = 1024,
     decode_seconds: DecodeSeconds = 120.0,
     base: Base = None,
+    bright_vessels: BrightVessels = False,
 ) -> None:
     """Ask a question about a frame or a run: words, masks, and each fact beside the one measured on the masks."""
     model, source = _model_and_input(words[:-1])
@@ -72,6 +73,7 @@ def ask(
         threshold=threshold,
         base=base,
         limits=DecodeLimits(memory_mib=decode_memory, seconds=decode_seconds),
+        bright_vessels=bright_vessels,
     )
     raise typer.Exit(code)
 
@@ -88,6 +90,7 @@ def chat(
     decode_memory: DecodeMemory = 1024,
     decode_seconds: DecodeSeconds = 120.0,
     base: Base = None,
+    bright_vessels: BrightVessels = False,
 ) -> None:
     """Ask several questions, one a line; the model sees those before. The end of input or `quit` ends it.
 
@@ -109,6 +112,7 @@ def chat(
         threshold=threshold,
         base=base,
         limits=DecodeLimits(memory_mib=decode_memory, seconds=decode_seconds),
+        bright_vessels=bright_vessels,
     )
     raise typer.Exit(code)
 

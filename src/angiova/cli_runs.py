@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from angiova.cli_options import Base, Out, Places
+from angiova.cli_options import Base, BrightVessels, Out, Places
 from angiova.shipped import model_and_source
 
 
@@ -89,6 +89,7 @@ def track(
         float, typer.Option(min=1, help="DICOM and video: seconds that one pass over one file may take.")
     ] = 120.0,
     base: Base = None,
+    bright_vessels: BrightVessels = False,
 ) -> None:
     """Follow objects through cine runs: masks of every frame, overlays, tables and DICOM-SEG.
 
@@ -113,5 +114,6 @@ def track(
             threshold=threshold,
             base=base,
             limits=DecodeLimits(memory_mib=decode_memory, seconds=decode_seconds),
+            bright_vessels=bright_vessels,
         )
     )

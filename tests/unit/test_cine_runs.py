@@ -49,6 +49,13 @@ def test_a_dicom_file_is_a_run_with_times_and_spacing(tmp_path: Path, decoder: D
     assert {frame.spacing_mm for frame in frames} == {(0.2, 0.15)}
 
 
+def test_frames_of_a_run_with_bright_vessels_are_inverted(tmp_path: Path, decoder: Decoder) -> None:
+    values = run_of(3)
+    path = write_run(tmp_path / "cine.dcm", values, WindowCenter=128, WindowWidth=256)
+    (run,) = find_runs(path, decoder, bright_vessels=True)
+    assert np.array_equal([frame.image_HW for frame in run.frames(decoder)], 255 - values)
+
+
 def test_single_frame_files_of_a_series_are_one_run_in_the_order_of_their_numbers(
     tmp_path: Path, decoder: Decoder
 ) -> None:

@@ -137,6 +137,14 @@ def test_monochrome1_is_shown_with_dark_vessels(tmp_path: Path, bits: int) -> No
     assert all(record.photometry.inverted for record in frames_of(tmp_path))
 
 
+def test_bright_vessels_of_a_subtracted_run_are_stored_dark(tmp_path: Path) -> None:
+    values_THW = run_of(bits=8)
+    write_run(tmp_path / "source" / "a.dcm", values_THW, 8)
+    imported(tmp_path, bright_vessels=True)
+    assert_within_one(images_of(tmp_path), 255 - shown_by_hand(values_THW))
+    assert all(record.photometry.inverted for record in frames_of(tmp_path))
+
+
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
 @pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2, -300)])
 def test_window_is_applied_as_pydicom_does(tmp_path: Path, function: str, slope: int, intercept: int) -> None:

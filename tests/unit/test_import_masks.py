@@ -6,7 +6,9 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from angiova.data.importers import ImportOptions
 from angiova.data.importers.pattern import PathPattern
 from angiova.data.manifest import Manifest
 from angiova.data.records import Origin, Split, TargetKind
@@ -93,6 +95,18 @@ def test_colour_image_becomes_grey_and_says_so(tmp_path: Path) -> None:
     assert (record.photometry.channels, record.photometry.bits, record.photometry.inverted) == (3, 8, False)
     grey_HW = colour @ np.array([0.299, 0.587, 0.114])
     assert np.abs(manifest.read_image(record) - grey_HW).max() <= 0.51
+
+
+def test_bright_vessels_are_stored_dark(tmp_path: Path) -> None:
+    source = write_masks(tmp_path / "source", num_images=1)
+    run_import(source, tmp_path / "out", bright_vessels=True)
+    manifest = Manifest(tmp_path / "out")
+    (record,) = manifest.records()
+    stored = np.asarray(Image.open(source / "images" / "a0.png"))
+    np.testing.assert_array_equal(manifest.read_image(record), 255 - stored)
+    assert record.photometry.inverted
+    with pytest.raises(ConfigError, match="leave --reference out"):
+        ImportOptions(bright_vessels=True, reference=True)
 
 
 def test_same_pixels_under_two_names_are_a_warning(tmp_path: Path) -> None:

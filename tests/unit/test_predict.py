@@ -49,6 +49,21 @@ def test_every_image_is_answered_and_broken_ones_are_named(checkpoint: Path, tmp
     assert {path.name for path in (out / "overlays").iterdir()} == {f"frame-{seed}.png" for seed in range(3)}
 
 
+def test_bright_vessels_are_answered_as_dark_ones(checkpoint: Path, tmp_path: Path) -> None:
+    answers = []
+    for name, is_bright in (("dark", False), ("bright", True)):
+        image = draw_frame(0)[0]
+        Image.fromarray(255 - image if is_bright else image).save(tmp_path / f"{name}.png")
+        predict_folder(
+            checkpoint, tmp_path / f"{name}.png", tmp_path / name, prompts=["[SEG]"], bright_vessels=is_bright
+        )
+        (entry,) = json.loads((tmp_path / name / "answers.json").read_text())["answers"]
+        answers.append([[mask["rle"] for mask in row["masks"]] for row in entry["prompts"]])
+        overlay = Image.open(tmp_path / name / "overlays" / f"{name}.png")
+        answers[-1].append(np.asarray(overlay).tolist())
+    assert answers[0] == answers[1]
+
+
 def test_a_data_set_is_a_source_too(tmp_path: Path) -> None:
     write_frames(tmp_path / "data", frames=2)
     assert [item.name for item in find_images(tmp_path / "data")] == ["f0", "f1"]

@@ -43,6 +43,12 @@ def test_an_image_is_a_frame(tmp_path: Path, suffix: str) -> None:
         show(path, Choice(3, frame=1))
 
 
+def test_bright_vessels_are_shown_dark(tmp_path: Path) -> None:
+    Image.fromarray(255 - draw_frame(1)[0]).save(tmp_path / "lad.png")
+    shown = show(tmp_path / "lad.png", Choice(3, bright_vessels=True))
+    np.testing.assert_array_equal(shown.image_HW, draw_frame(1)[0])
+
+
 def test_a_dicom_run_and_one_frame_of_it(tmp_path: Path) -> None:
     write_run(tmp_path / "IM1", run_of(4))
     run, alone = show(tmp_path / "IM1", SEVERAL), show(tmp_path / "IM1", Choice(3, frame=2))

@@ -180,6 +180,8 @@ def test_another_question_does_not_mix_into_a_folder(checkpoint: Path, dataset: 
         call(checkpoint, dataset, out, mode="frame")
     with pytest.raises(ConfigError, match="prompts"):
         call(checkpoint, dataset, out, prompts=["[SEG]"])
+    with pytest.raises(ConfigError, match="bright_vessels False, asked is True"):
+        call(checkpoint, dataset, out, bright_vessels=True)
     assert (out / "runs.json").read_bytes() == before
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from angiova.data.importers.mask_files import pair_up
 from angiova.data.importers.source import frame_id_of, natural_key, stays_inside
 from angiova.data.importers.video import is_video, pixels_of
 from angiova.data.manifest import DATASET_NAME, Manifest
-from angiova.data.pixels import GreyImage, read_grey
+from angiova.data.pixels import GreyImage, inverted, read_grey
 from angiova.data.records import FrameRecord
 from angiova.errors import DataError
 from angiova.files import sha256_file
@@ -71,6 +71,7 @@ class CineRun:
         dicoms: the same with their headers, of DICOM files.
         records: the frames, of a run in a data set.
         problem: why it cannot be read, where that showed already.
+        bright_vessels: whether its vessels are brighter than their surroundings, so that its frames are inverted.
     """
 
     name: str
@@ -79,13 +80,18 @@ class CineRun:
     dicoms: tuple[ImageFile, ...] = ()
     records: tuple[FrameRecord, ...] = ()
     problem: DataError | None = None
+    bright_vessels: bool = False
 
     def frames(self, decoder: Decoder) -> Iterator[CineFrame]:
-        """Yield the frames in the order of time; files of others are opened by `decoder`.
+        """Yield the frames in the order of time, with dark vessels; files of others are opened by `decoder`.
 
         Raises:
             DataError: a file cannot be read.
         """
+        for frame in self._stored_frames(decoder):
+            yield replace(frame, image_HW=inverted(frame.image_HW)) if self.bright_vessels else frame
+
+    def _stored_frames(self, decoder: Decoder) -> Iterator[CineFrame]:
         if self.problem is not None:
             raise self.problem
         if self.kind is SourceKind.DICOM:
@@ -112,16 +118,25 @@ class CineRun:
         return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def find_runs(source: Path, decoder: Decoder) -> list[CineRun]:
+def find_runs(source: Path, decoder: Decoder, bright_vessels: bool = False) -> list[CineRun]:
     """Return the runs in a file, a data set or a folder (searched through), each under a name of its own.
 
     What cannot be used is a run with a problem, so that it is told and the others can go on: a DICOM file that cannot
     be opened or is there twice, a file that a DICOMDIR lists and that is missing, a link that leads out of the source.
     Hidden files are left out.
 
+    Args:
+        source: where to look.
+        decoder: opens DICOM and video files.
+        bright_vessels: whether the vessels of all of them are bright; see `CineRun`.
+
     Raises:
         DataError: there is none.
     """
+    return [replace(run, bright_vessels=bright_vessels) for run in _found(source, decoder)]
+
+
+def _found(source: Path, decoder: Decoder) -> list[CineRun]:
     if not source.exists():
         raise DataError("source not found", where=source)
     if (source / DATASET_NAME).exists():

@@ -64,6 +64,11 @@ def read_grey(path: Path) -> GreyImage:
     return to_grey(read_pixels(path))
 
 
+def inverted(image_HW: GreyImage) -> GreyImage:
+    """Return an image whose bright vessels are dark, as models expect them, or the other way round."""
+    return np.uint8(255) - image_HW
+
+
 def to_grey(pixels: npt.NDArray[np.generic]) -> GreyImage:
     """Convert stored pixels, (H, W) or (H, W, C), to 8-bit grey of shape (H, W)."""
     if pixels.ndim == 3 and pixels.shape[2] == 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from angiova.data import rle
 from angiova.data.manifest import Manifest
@@ -13,6 +13,8 @@ from angiova.data.probabilities import ProbabilityLevels
 from angiova.data.records import FrameRecord, Prediction
 from angiova.data.rle import BoolMask
 from angiova.errors import DataError
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,13 @@ def prediction_of(frame_id: str, phrase: str, answer: Answer) -> Prediction:
     return Prediction(frame_id, phrase, rle.encode(first.mask_HW), first.presence, answer.text, first.levels)
 
 
-def batched(records: Iterable[FrameRecord], size: int) -> Iterator[list[FrameRecord]]:
-    """Yield `size` records at a time."""
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield `size` items at a time."""
     if size < 1:
         raise DataError("batch must be at least 1")
-    group: list[FrameRecord] = []
-    for record in records:
-        group.append(record)
+    group: list[Item] = []
+    for item in items:
+        group.append(item)
         if len(group) == size:
             yield group
             group = []

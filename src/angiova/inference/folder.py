@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from angiova import __version__
 from angiova.data import rle
 from angiova.data.manifest import DATASET_NAME, Manifest
-from angiova.data.pixels import IMAGE_SUFFIXES, GreyImage, read_grey, write_png
+from angiova.data.pixels import IMAGE_SUFFIXES, GreyImage, inverted, read_grey, write_png
 from angiova.data.prompts import question_for
 from angiova.data.syntax import TREE_PHRASE
 from angiova.errors import AngiovaError, DataError, ExitCode
 from angiova.export.overlay import overlay
 from angiova.files import write_json
-from angiova.inference.answers import Answer, Answerer
+from angiova.inference.answers import Answer, Answerer, batched
 from angiova.inference.predictor import load
 
 DEFAULT_PHRASES = (TREE_PHRASE,)
@@ -49,11 +49,13 @@ def predict_folder(
     batch: int = 4,
     threshold: float = 0.5,
     base: Path | None = None,
+    bright_vessels: bool = False,
 ) -> ExitCode:
     """Answer every prompt about every image and write the answers.
 
     OUT holds `masks/NAME__PROMPT.png` (0 and 255, image size), `overlays/NAME.png`, `masks.coco.json` and
-    `answers.json`. An image that cannot be read is named, the others are done.
+    `answers.json`. An image that cannot be read is named, the others are done. Images with bright vessels are inverted
+    first.
 
     Returns:
         DONE, or SOME_CASES_FAILED when an image could not be read.
@@ -66,7 +68,8 @@ def predict_folder(
     prompts = list(prompts) or [question_for(phrase) for phrase in predictor.phrases or DEFAULT_PHRASES]
     answers: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    for item, image_HW, replies in _answered(predictor, sources, prompts, batch, failures):
+    shown = _shown(sources, bright_vessels, failures)
+    for item, image_HW, replies in _answered(predictor, shown, len(sources), prompts, batch):
         answers.append(_write_answers(out, item, image_HW, prompts, replies))
     if not answers:
         raise DataError("no image could be predicted", where=source, remedy=failures[0]["problem"])
@@ -96,26 +99,38 @@ def find_images(source: Path) -> list[Source]:
     return [Source(_safe("_".join(path.relative_to(source).with_suffix("").parts)), path) for path in found]
 
 
+def _shown(
+    sources: Sequence[Source], bright_vessels: bool, failures: list[dict[str, str]]
+) -> Iterator[tuple[Source, GreyImage | None]]:
+    """Yield each source with what the model is shown of it: None of what cannot be read, which `failures` names."""
+    for item in sources:
+        try:
+            image_HW = read_grey(item.path)
+            yield item, inverted(image_HW) if bright_vessels else image_HW
+        except AngiovaError as error:
+            failures.append({"image": str(item.path), "problem": error.problem})
+            yield item, None
+
+
 def _answered(
-    predictor: Answerer, sources: list[Source], prompts: Sequence[str], batch: int, failures: list[dict[str, str]]
+    predictor: Answerer,
+    shown: Iterator[tuple[Source, GreyImage | None]],
+    total: int,
+    prompts: Sequence[str],
+    batch: int,
 ) -> Iterator[tuple[Source, GreyImage, list[Answer]]]:
-    """Yield each image with its answers; what cannot be read is appended to `failures`."""
+    """Yield each image that could be read with its answers."""
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TextColumn("images, left"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(sources))
-        for start in range(0, len(sources), batch):
-            readable: list[tuple[Source, GreyImage]] = []
-            for item in sources[start : start + batch]:
-                try:
-                    readable.append((item, read_grey(item.path)))
-                except AngiovaError as error:
-                    failures.append({"image": str(item.path), "problem": error.problem})
+        task = bar.add_task("", total=total)
+        for group in batched(shown, batch):
+            readable = [(item, image_HW) for item, image_HW in group if image_HW is not None]
             questions = list(prompts) * len(readable)
             about = [i for i in range(len(readable)) for _ in prompts]
             replies = predictor.answer([image for _, image in readable], questions, about) if readable else []
             for i, (item, image_HW) in enumerate(readable):
                 yield item, image_HW, replies[i * len(prompts) : (i + 1) * len(prompts)]
-            bar.advance(task, min(batch, len(sources) - start))
+            bar.advance(task, len(group))
 
 
 def _write_answers(

@@ -56,6 +56,7 @@ def track_runs(
     threshold: float = 0.5,
     base: Path | None = None,
     limits: DecodeLimits | None = None,
+    bright_vessels: bool = False,
 ) -> ExitCode:
     """Track every run of a source and write each into a folder of its own; see the module's docstring.
 
@@ -74,6 +75,7 @@ def track_runs(
         threshold: probability above which a pixel is foreground.
         base: where the base of an adapter lies now; default: where it lay in training.
         limits: what opening a file may cost.
+        bright_vessels: whether vessels are brighter than their surroundings; frames are inverted then.
 
     Returns:
         DONE, or SOME_CASES_FAILED when a run could not be tracked.
@@ -88,7 +90,7 @@ def track_runs(
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise DataError("lies in the source: its pictures would be runs", where=out, remedy="choose another folder")
     with Decoder(limits or DecodeLimits()) as decoder:
-        runs = _chosen(find_runs(source, decoder), only, source)
+        runs = _chosen(find_runs(source, decoder, bright_vessels), only, source)
         predictor = _predictor(model, device, threshold, base)
         request = Request(
             model_sha256=fingerprint(checkpoint_folder(model)),
@@ -97,6 +99,7 @@ def track_runs(
             key_frames=predictor.model.config.num_key_frames if key_frames is None else key_frames,
             threshold=threshold,
             outputs=chosen_outputs,
+            bright_vessels=bright_vessels,
         )
         _refuse_other_requests(runs, out, request)
         with RunProgress(len(runs)) as progress:
@@ -128,6 +131,7 @@ def _refuse_other_requests(runs: Sequence[CineRun], out: Path, request: Request)
     for run in runs:
         record = finished(out / run.name)
         before = {} if record is None else record["request"]
+        before = {"bright_vessels": False} | before  # which older records don't say
         different = [name for name in wanted if record is not None and before.get(name) != wanted[name]]
         if different:
             name = different[0]

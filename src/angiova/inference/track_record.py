@@ -41,6 +41,7 @@ class Request:
         key_frames: most frames that the language model sees.
         threshold: probability above which a pixel is foreground.
         outputs: what is written beside the masks.
+        bright_vessels: whether frames were inverted first.
     """
 
     model_sha256: str
@@ -49,6 +50,7 @@ class Request:
     key_frames: int
     threshold: float
     outputs: tuple[str, ...]
+    bright_vessels: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the request as JSON has it."""

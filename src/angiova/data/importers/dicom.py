@@ -149,6 +149,7 @@ def _frames_of_run(
         source, digest = pseudonyms.of("file", str(file.path)), sha256_file(file.path)
         try:
             for index, grey_HW in shown_frames(file, value_range, decoder):
+                shown_HW = blank(grey_HW, boxes) if boxes else grey_HW
                 yield SourceFrame(
                     frame_id=f"{run_name}-{start + index:05d}",
                     image=file.path,
@@ -156,7 +157,7 @@ def _frames_of_run(
                     run=run_name,
                     frame=start + index,
                     named=named,
-                    decoded=_decoded(file.facts, index, blank(grey_HW, boxes) if boxes else grey_HW, source, digest),
+                    decoded=_decoded(file.facts, index, shown_HW, source, digest, options),
                 )
         except DataError as error:  # it could be decoded a moment ago: not a matter of leaving it out
             findings.refuse("dicom-unreadable", file.path, error.problem, error.remedy or "")
@@ -178,12 +179,14 @@ def _starts(run: list[ImageFile]) -> list[int]:
     return list(range(len(run)))
 
 
-def _decoded(facts: DicomFacts, index: int, grey_HW: GreyImage, source: str, digest: str) -> Decoded:
+def _decoded(
+    facts: DicomFacts, index: int, grey_HW: GreyImage, source: str, digest: str, options: ImportOptions
+) -> Decoded:
     return Decoded(
-        pixels=grey_HW,
+        pixels=options.with_dark_vessels(grey_HW),
         source=source,
         source_sha256=digest,
-        photometry=Photometry(facts.bits, facts.channels, facts.inverted),
+        photometry=Photometry(facts.bits, facts.channels, facts.inverted or options.bright_vessels),
         time_s=None if facts.times_s is None else facts.times_s[index],
         spacing_mm=facts.spacing_mm,
         angles_deg=facts.angles_deg,

@@ -254,7 +254,7 @@ def _decode(path: Path, options: ImportOptions) -> Decoded:
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     bits = 1 if pixels.dtype.kind == "b" else pixels.dtype.itemsize * 8
     return Decoded(
-        pixels=to_grey(pixels),
+        pixels=options.with_dark_vessels(to_grey(pixels)),
         source=str(path.resolve()),
         source_sha256=sha256_file(path),
         photometry=Photometry(bits, channels, options.bright_vessels),

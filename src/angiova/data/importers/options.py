@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from angiova.data.decoding.limits import DecodeLimits
+from angiova.data.pixels import GreyImage, inverted
 from angiova.data.records import Origin
 from angiova.errors import ConfigError
 
@@ -19,7 +20,7 @@ class ImportOptions:
         pattern: how image paths name patient, run and frame; see `angiova.data.importers.pattern`.
         phrase: what the masks show, for sources without names; default "blood vessels".
         origin: how the masks were made: manual, pseudo or simulated.
-        bright_vessels: vessels are brighter than their surroundings.
+        bright_vessels: vessels are brighter than their surroundings; images are stored inverted, so that they are dark.
         reference: refer to the images where they lie instead of copying them.
         fix: repair what can be repaired safely; each repair becomes a finding.
         licence: licence of the data, for the record.
@@ -29,7 +30,7 @@ class ImportOptions:
         limits: what opening a DICOM or video file may use.
 
     Raises:
-        ConfigError: `origin` is none of the three.
+        ConfigError: `origin` is none of the three, or images that are referred to would have to be inverted.
     """
 
     pattern: str | None = None
@@ -47,11 +48,18 @@ class ImportOptions:
         if self.origin not in list(Origin):
             choices = ", ".join(Origin)
             raise ConfigError(f"unknown origin {self.origin!r}", where="--origin", remedy=f"choose one of {choices}")
+        if self.bright_vessels and self.reference:
+            problem = "images that are only referred to cannot be inverted"
+            raise ConfigError(problem, where="--bright-vessels", remedy="leave --reference out")
 
     @property
     def target_origin(self) -> Origin:
         """`origin` as the manifest stores it."""
         return Origin(self.origin)
+
+    def with_dark_vessels(self, grey_HW: GreyImage) -> GreyImage:
+        """Return an image as it is stored: inverted where its vessels are bright."""
+        return inverted(grey_HW) if self.bright_vessels else grey_HW
 
     def as_record(self) -> dict[str, Any]:
         """Return what the data set says of the options: all but where the key lies."""

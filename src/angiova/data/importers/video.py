@@ -129,7 +129,7 @@ def _frames(
 def _decoded(video: VideoFile, message: Message, digest: str, options: ImportOptions) -> Decoded:
     fields, grey_HW = message.fields, pixels_of(message)
     return Decoded(
-        pixels=blank(grey_HW, video.text) if video.text else grey_HW,
+        pixels=options.with_dark_vessels(blank(grey_HW, video.text) if video.text else grey_HW),
         source=str(video.path.resolve()),
         source_sha256=digest,
         photometry=Photometry(BITS, int(fields["channels"]), options.bright_vessels),

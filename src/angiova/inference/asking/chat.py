@@ -108,6 +108,7 @@ def open_chat(
     frame: int | None = None,
     key_frames: int | None = None,
     limits: DecodeLimits | None = None,
+    bright_vessels: bool = False,
 ) -> Chat:
     """Return a chat about a source.
 
@@ -119,13 +120,14 @@ def open_chat(
         frame: index of a frame of the run that is asked about alone.
         key_frames: most frames of a run that the model sees; default: as it is configured.
         limits: what opening a DICOM or video file may cost.
+        bright_vessels: whether vessels in files are brighter than their surroundings; frames are inverted then.
 
     Raises:
         ConfigError: the source has no such run or frame.
         DataError: the source cannot be read.
     """
     wanted = predictor.model.config.num_key_frames if key_frames is None else key_frames
-    return Chat(predictor, show(source, Choice(wanted, run, frame, limits)))
+    return Chat(predictor, show(source, Choice(wanted, run, frame, limits, bright_vessels)))
 
 
 def ask(

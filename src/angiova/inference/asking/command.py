@@ -35,6 +35,7 @@ def ask(
     threshold: float = 0.5,
     base: Path | None = None,
     limits: DecodeLimits | None = None,
+    bright_vessels: bool = False,
 ) -> ExitCode:
     """Ask one question, print the answer as it comes, and write it where `out` says; see `asking.writing`.
 
@@ -51,6 +52,7 @@ def ask(
         threshold: probability above which a pixel is vessel.
         base: where the base of an adapter lies now; default: where it lay in training.
         limits: what opening a file may cost.
+        bright_vessels: whether vessels are brighter than their surroundings; frames are inverted then.
 
     Raises:
         ConfigError: an option or the question cannot be used.
@@ -60,7 +62,9 @@ def ask(
     chosen = choose_language(language, question)
     _check_out(out, source)
     predictor = open_predictor(model, device, threshold, base)
-    chat = open_chat(predictor, source, run=run, frame=frame, key_frames=key_frames, limits=limits)
+    chat = open_chat(
+        predictor, source, run=run, frame=frame, key_frames=key_frames, limits=limits, bright_vessels=bright_vessels
+    )
     _ask_once(chat, question, chosen, AnswerPrinter(chosen), out, model)
     return ExitCode.DONE
 
@@ -78,6 +82,7 @@ def chat(
     threshold: float = 0.5,
     base: Path | None = None,
     limits: DecodeLimits | None = None,
+    bright_vessels: bool = False,
 ) -> ExitCode:
     """Ask every question that comes on standard input, each with those before it; see `ask` for the arguments.
 
@@ -89,7 +94,9 @@ def chat(
     spoken = choose_language(language, "")
     _check_out(out, source)
     predictor = open_predictor(model, device, threshold, base)
-    talk = open_chat(predictor, source, run=run, frame=frame, key_frames=key_frames, limits=limits)
+    talk = open_chat(
+        predictor, source, run=run, frame=frame, key_frames=key_frames, limits=limits, bright_vessels=bright_vessels
+    )
     if sys.stdin.isatty():
         _console().print(in_language(wording.invitation(talk.shown), spoken), soft_wrap=True)
     code = ExitCode.DONE

@@ -13,7 +13,7 @@ from angiova.data.cine_runs import CineRun, find_runs
 from angiova.data.decoding.decoder import Decoder
 from angiova.data.decoding.limits import DecodeLimits
 from angiova.data.manifest import DATASET_NAME
-from angiova.data.pixels import IMAGE_SUFFIXES, GreyImage, read_grey
+from angiova.data.pixels import IMAGE_SUFFIXES, GreyImage, inverted, read_grey
 from angiova.data.spool import FrameSpool
 from angiova.errors import ConfigError, DataError
 from angiova.inference.cine import Mode, choose_frames
@@ -67,12 +67,14 @@ class Choice:
         run: name of the run; None where the source has only one.
         frame: index of a frame of the run that is asked about alone; None for the whole run.
         limits: what opening a DICOM or video file may cost.
+        bright_vessels: whether vessels are brighter than their surroundings; files are inverted then.
     """
 
     key_frames: int
     run: str | None = None
     frame: int | None = None
     limits: DecodeLimits | None = None
+    bright_vessels: bool = False
 
 
 def show(source: str | Path | npt.NDArray[np.generic], choice: Choice) -> Shown:
@@ -96,9 +98,10 @@ def open_source(source: Path, choice: Choice) -> Shown:
         if choice.run is not None:
             raise ConfigError("an image has no runs", where="--run", remedy="leave it out")
         _check_frame(choice, 1)
-        return Shown(source.stem, (read_grey(source),), (0,))
+        image_HW = read_grey(source)
+        return Shown(source.stem, (inverted(image_HW) if choice.bright_vessels else image_HW,), (0,))
     with Decoder(choice.limits or DecodeLimits()) as decoder, FrameSpool() as spool:
-        run = _chosen(find_runs(source, decoder), choice.run, source)
+        run = _chosen(find_runs(source, decoder, choice.bright_vessels), choice.run, source)
         return _of_run(run.name, spool, read_run(run.frames(decoder), spool), choice)
 
 
