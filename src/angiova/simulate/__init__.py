@@ -37,7 +37,8 @@ def simulate(
     """Make a data set of simulated coronary angiograms and return its manifest.
 
     Beside the data set's own files `out` gets simulation.json (what is known about each run: tree, narrowings in
-    per cent, heart beat, injection) and contact_sheet.png. The same seed gives the same bytes, whatever `workers` is.
+    per cent, devices, heart beat, injection) and contact_sheet.png. The same seed gives the same bytes, whatever
+    `workers` is.
 
     Args:
         out: folder to write; must not hold a data set already.

@@ -1,4 +1,4 @@
-"""Things that are dark and are no vessels: the guiding catheter, up to the ostium, and leads and wires."""
+"""The guiding catheter, up to the ostium."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from angiova.simulate.heart import Floats
-from angiova.simulate.projection import CArm
-from angiova.simulate.tubes import tube_path_mm
 
 STEP_MM: Final = 0.3
 BEND_MM: Final = 6.0  # standard deviation that rounds the bends
 FRENCH_MM: Final = 1 / 3  # outer diameter of one French
 INNER_SHARE: Final = 0.86
 WALL_ATTENUATION_MM: Final = 0.30
-LEADS_SHARE: Final = (0.8, 0.14, 0.06)  # of runs with none, one and two leads in the field
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +35,6 @@ class Catheter:
     inner_mm: float
     swing_N: Floats
     filled: float
-
-
-def draw_leads(rng: np.random.Generator, c_arm: CArm) -> Floats:
-    """Return the attenuation of electrode leads and wires on some patients, (H, W): dark lines that are no vessels."""
-    size_px = c_arm.size_px
-    total_HW = np.zeros((size_px, size_px), dtype=np.float32)
-    for _ in range(int(rng.choice([0, 1, 2], p=LEADS_SHARE))):
-        knots = np.cumsum(rng.uniform(-0.15, 0.5, (5, 2)), axis=0) * rng.choice([-1, 1], 2) + rng.random(2)
-        path = CubicSpline(np.linspace(0, 1, 5), knots)(np.linspace(0, 1, 6 * size_px)) * size_px
-        rows, columns = path.T.astype(np.float32)
-        step_mm = (np.hypot(np.gradient(rows), np.gradient(columns)) * c_arm.spacing_mm).astype(np.float32)
-        radius_px = np.full_like(rows, float(rng.uniform(0.2, 0.6)) / c_arm.spacing_mm)
-        total_HW += float(rng.uniform(0.15, 0.5)) * tube_path_mm(rows, columns, radius_px, step_mm, total_HW.shape)
-    return total_HW
 
 
 def draw_catheter(rng: np.random.Generator, ostium_3: Floats, into_3: Floats, side: str) -> Catheter:

@@ -86,7 +86,7 @@ def render_frame(scene: Scene, time_s: float, rng: np.random.Generator) -> tuple
     contrast_HW, segments = _contrast(scene, opacified)
     attenuation_HW = scene.background(time_s) + scene.reflux_attenuation(time_s)
     dense_HW = scene.contrast_mm * contrast_HW + scene.catheter_attenuation(outer_HW, lumen_HW, time_s)
-    attenuation_HW += hardened(dense_HW + scene.leads_HW)
+    attenuation_HW += hardened(dense_HW + scene.device_attenuation(time_s))
     open_HW = scene.chain.field
     labels = Labels(
         tree=_visible(scene, contrast_HW),
@@ -165,6 +165,7 @@ def _truth(plan: RunPlan, scene: Scene) -> dict[str, Any]:
         "tree": plan.side,
         "segments": list(scene.tree.segments),
         "stenoses": [asdict(stenosis) for stenosis in scene.tree.stenoses],
+        "devices": list(scene.devices.kinds),
         "beat_s": round(scene.beat_s, 4),
         "contrast_start_s": round(scene.bolus.start_s, 4),
         "contrast_end_s": round(scene.bolus.end_s, 4),

@@ -16,7 +16,8 @@ FRAMES_A_SECOND: Final = 15
 SECOND_RUN_SHARE: Final = 0.3
 OUTSIDE_SHARE: Final = 0.12  # of frames, before contrast arrives or after it is gone
 # Streams of random numbers that must not depend on each other.
-PATIENT_STREAM, RUN_STREAM, PLAN_STREAM = 1, 2, 3
+PATIENT_STREAM, RUN_STREAM, PLAN_STREAM, DEVICE_STREAM = 1, 2, 3, 4
+DEVICE_PARTS: Final = ("patient", "left", "right", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,16 @@ class RunPlan:
     def run_rng(self) -> np.random.Generator:
         """Return the random numbers of this run."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, RUN_STREAM, self.patient, self.run]))
+
+    def device_rng(self, part: str) -> np.random.Generator:
+        """Return the random numbers of devices, a stream of their own, so that they change no anatomy.
+
+        Args:
+            part: "patient", "left" and "right" (the patient's chest and trees, the same in all runs), or "run".
+        """
+        run = self.run if part == "run" else 0
+        entropy = [self.seed, DEVICE_STREAM, self.patient, run, DEVICE_PARTS.index(part)]
+        return np.random.default_rng(np.random.SeedSequence(entropy))
 
 
 def plan_runs(num_runs: int, num_frames: int, seed: int) -> list[RunPlan]:

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from angiova.data.rle import BoolMask
-from angiova.simulate.catheter import WALL_ATTENUATION_MM, Catheter, draw_catheter, draw_leads
+from angiova.simulate.catheter import WALL_ATTENUATION_MM, Catheter, draw_catheter
+from angiova.simulate.devices import Devices, draw_devices
 from angiova.simulate.flow import Bolus, concentration
 from angiova.simulate.heart import Floats, Heart, draw_heart, systole_at
 from angiova.simulate.plan import RunPlan, draw_bolus
@@ -66,7 +67,7 @@ class Scene:
         breath_mm: how far the diaphragm moves; small when the breath is held.
         breath_s: duration of a breath.
         level: attenuation that the dose control takes for average.
-        leads_HW: attenuation of leads and wires, (H, W).
+        devices: implants, wires and electrodes.
     """
 
     heart: Heart
@@ -84,7 +85,7 @@ class Scene:
     breath_mm: float
     breath_s: float
     level: float
-    leads_HW: Floats
+    devices: Devices
 
     def systole(self, time_s: float) -> float:
         """Return how contracted the heart is at `time_s`, 0 to 1."""
@@ -114,7 +115,7 @@ class Scene:
         return outer_HW, tube_path_mm(rows, columns, self.catheter.inner_mm * per_mm, step_N, shape)
 
     def background(self, time_s: float) -> Floats:
-        """Return the attenuation of the patient without catheter, leads and contrast, (H, W)."""
+        """Return the attenuation of the patient without catheter, devices and contrast, (H, W)."""
         breath_mm = self.breath_at_mm(time_s)
         return self.thorax.attenuation(self.c_arm.size_px, breath_mm, self.systole(time_s), self.c_arm.spacing_mm)
 
@@ -123,6 +124,11 @@ class Scene:
         injected = float(concentration(self.bolus, np.zeros(1, dtype=np.float32), time_s + 0.15)[0])
         filled = max(injected, self.catheter.filled)
         return WALL_ATTENUATION_MM * (outer_HW - lumen_HW) + self.contrast_mm * filled * lumen_HW
+
+    def device_attenuation(self, time_s: float) -> Floats:
+        """Return the attenuation of implants, wires and electrodes, (H, W)."""
+        breath_3 = self._shift_3(time_s) + self.table_3
+        return self.devices.attenuation(self.heart, self.c_arm, self.table_3, self.systole(time_s), breath_3)
 
     def reflux_attenuation(self, time_s: float) -> Floats:
         """Return the attenuation of contrast that spills into the aortic root, (H, W); a soft cloud."""
@@ -168,7 +174,7 @@ def draw_scene(plan: RunPlan, size_px: int) -> Scene:
         breath_mm=float(rng.choice([rng.uniform(0, 2), rng.uniform(4, 12)], p=[0.75, 0.25])),
         breath_s=float(rng.uniform(3, 5)),
         level=level,
-        leads_HW=draw_leads(rng, c_arm),
+        devices=draw_devices(plan, heart, tree, c_arm, table_3),
     )
 
 
