@@ -201,8 +201,8 @@ def all_objects(frame: FrameMasks, num_objects: int, drawn: Sequence[int]) -> Fr
 
 def prepare(predictor: Predictor, image_HW: GreyImage) -> RunFrame:
     """Return a frame as the tracker takes it."""
-    pixels_3SS = predictor.processor.segmenter_pixels(image_HW)
-    return RunFrame(pixels_3SS.to(predictor.device), standardise(image_HW).to(predictor.device))
+    pixels_3SS = predictor.processor.segmenter_pixels(image_HW, predictor.device)
+    return RunFrame(pixels_3SS, standardise(image_HW).to(predictor.device))
 
 
 class _Fetched:

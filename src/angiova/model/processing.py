@@ -25,6 +25,7 @@ from angiova.model.tokenizer import IM_END, IMG_CONTEXT, IMG_END, IMG_START
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+CPU: Final = torch.device("cpu")
 
 Batch = dict[str, Any]
 Pixels = npt.NDArray[np.uint8]
@@ -171,10 +172,13 @@ class Sa2VAProcessor:
         parts = cut_tiles(Image.fromarray(image), self.config.tile_px, most)
         return torch.stack([_normalise(part, "exact") for part in parts])
 
-    def segmenter_pixels(self, image: Pixels) -> Tensor:
-        """Return an image for SAM2, shape (3, S, S); the aspect ratio is not kept, as SAM2 does."""
+    def segmenter_pixels(self, image: Pixels, device: torch.device = CPU) -> Tensor:
+        """Return an image for SAM2 on a device, shape (3, S, S); the aspect ratio is not kept, as SAM2 does.
+
+        It travels to the device as bytes: a twelfth of what it is there.
+        """
         side_px = self.config.segmenter_px
-        return _normalise(resize_to(Image.fromarray(image), (side_px, side_px)), self.config.pixel_statistics)
+        return _normalise(resize_to(Image.fromarray(image), (side_px, side_px)), self.config.pixel_statistics, device)
 
     def words(self, token_ids: Sequence[int]) -> str:
         """Return the text of an answer, `[SEG]` tokens kept, end token dropped."""
@@ -237,12 +241,12 @@ class Sa2VAProcessor:
         }
 
 
-def _normalise(image: Image.Image, statistics: PixelStatistics) -> Tensor:
+def _normalise(image: Image.Image, statistics: PixelStatistics, device: torch.device = CPU) -> Tensor:
     """Return (value / 255 - mean) / standard deviation with ImageNet's statistics, shape (3, H, W)."""
-    mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean_311, std_311 = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     if statistics == "bf16":
         mean_311, std_311 = mean_311.bfloat16().float(), std_311.bfloat16().float()
-    values = torch.from_numpy(np.array(image))
+    values = torch.from_numpy(np.array(image)).to(device)
     values_CHW = values.unsqueeze(0) if values.ndim == 2 else values.permute(2, 0, 1)
     return ((values_CHW.float().div(255) - mean_311) / std_311).contiguous()
 
