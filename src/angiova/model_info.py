@@ -25,6 +25,7 @@ from angiova.model.opening import checkpoint_folder
 from angiova.model.parts import parts_of
 from angiova.model.presets import PRESETS, preset_config
 from angiova.run_record import RUN_NAME, read_run
+from angiova.shipped import resolved
 
 OTHER: Final = "segmenter_other"
 
@@ -74,22 +75,23 @@ class ModelInfo:
 
 
 def model_info(model: str) -> ModelInfo:
-    """Describe a preset, a run, a checkpoint or a folder in the released layout.
+    """Describe a preset, a run, a checkpoint or a folder in the released layout; `nano` is the shipped model.
 
     Raises:
         ModelError: it is none of these, or its files are damaged or do not fit its configuration.
     """
-    if model in PRESETS:
+    place = resolved(model)
+    if model in PRESETS and not place.exists():
         return ModelInfo(model, "preset", _parts(preset_config(model), None, {}))
-    if not Path(model).exists():
+    if not place.exists():
         raise ModelError("neither a preset nor a folder", where=model, remedy=f"presets: {', '.join(sorted(PRESETS))}")
-    folder = checkpoint_folder(Path(model))
+    folder = checkpoint_folder(place)
     baseline = baseline_type(folder)
     if baseline is not None:
-        return ModelInfo(model, baseline, _baseline_parts(folder, _trainable(Path(model))))
+        return ModelInfo(model, baseline, _baseline_parts(folder, _trainable(place)))
     layout = layout_of(folder)
     source, config = _open(folder, layout)
-    return ModelInfo(model, layout.value, _parts(config, source.specs, _trainable(Path(model))))
+    return ModelInfo(model, layout.value, _parts(config, source.specs, _trainable(place)))
 
 
 def print_info(info: ModelInfo, *, as_json: bool = False) -> None:

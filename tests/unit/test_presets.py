@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from angiova.errors import ConfigError, ModelError
+from angiova.model.opening import open_model
 from angiova.model.parts import parameter_table
 from angiova.model.presets import DEFAULT_SEGMENTER, PRESETS, build, preset_config
 from angiova.model.sam2_sizes import HIERA_SIZES
 from angiova.model_info import model_info
+from angiova.shipped import SHIPPED_FOLDER, SHIPPED_NAME
 from models import small_model
 from released import tiny_entry, write_released_folder
 
@@ -63,7 +65,8 @@ def test_every_preset_builds_on_the_meta_device_without_memory() -> None:
             model, tokenizer = build(name)
         assert {p.device.type for p in model.parameters()} == {"meta"}
         assert model.get_parameter("vlm.model.language_model.embed_tokens.weight").shape[0] >= len(tokenizer)
-        assert sum(part.total for part in parameter_table(model)) == model_info(name).parameters
+        if name != SHIPPED_NAME:  # under which `info` describes the model that ships
+            assert sum(part.total for part in parameter_table(model)) == model_info(name).parameters
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
     assert len(PRESETS) == 1 + 4 * 9
 
@@ -92,10 +95,17 @@ def test_info_prints_json() -> None:
     command = [sys.executable, "-m", "angiova", "info", "nano", "--json"]
     said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert said["parameters"] == sum(part["parameters"] for part in said["parts"])
+    parameters = said["parts"][0]["parameters"]
     assert said["parts"][0] == {
         "name": "vision_tower",
-        "parameters": said["parts"][0]["parameters"],
-        "num_bytes": 4 * said["parts"][0]["parameters"],
-        "dtypes": ["float32"],
-        "trainable": None,
+        "parameters": parameters,
+        "num_bytes": 2 * parameters,
+        "dtypes": ["float16"],
+        "trainable": parameters,
     }
+
+
+def test_info_describes_the_shipped_model_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parameters = sum(parameter.numel() for parameter in open_model(SHIPPED_FOLDER)[0].parameters())
+    assert model_info("nano").parameters == parameters
