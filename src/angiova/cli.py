@@ -265,7 +265,9 @@ def eval_(
         ),
     ],
     split: Annotated[str, typer.Option(help="Part to evaluate on: train, val or test.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder to write; default: RUN/evaluation.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; default: RUN/evaluation, with --questions RUN/questions.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: the best there is.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Frames decoded together.")] = 4,
     from_predictions: Annotated[
@@ -327,10 +329,11 @@ def _evaluate_questions(
     base: Path | None,
 ) -> int:
     from angiova.inference.question_evaluation import PAGE_NAME, evaluate_questions
+    from angiova.run_record import QUESTIONS_DIR, RUN_NAME
 
-    if out is None and not (paths[0] / "run.json").exists():
+    if out is None and not (paths[0] / RUN_NAME).exists():
         raise ConfigError("a checkpoint has no run folder to write to", where="--out", remedy="say where, with --out")
-    folder = out or paths[0] / "questions"
+    folder = out or paths[0] / QUESTIONS_DIR
     evaluate_questions(
         paths[0],
         paths[1],

@@ -7,6 +7,8 @@
       checkpoints/checkpoint-N/  one folder a checkpoint, after N optimizer steps; counts once complete.json is there
       training_frames.parquet    patient, hashes and thumbnail of every frame trained on, so that tests can be refused
       evaluation/                evaluation.json, frames.csv, predictions.parquet, comparisons/*.png
+      comparison/                comparison.json: this model beside others on the same frames
+      questions/                 questions.json, questions.md and pictures of wrong answers, of answers in words
       tensorboard/               curves for TensorBoard, unless the recipe says no
       nnunet/                    nnU-Net's own folders, for the baseline of that name
       report.html, report.md     the report; report_files/ holds the pictures of report.md
@@ -31,6 +33,7 @@ RUN_NAME: Final = "run.json"
 METRICS_NAME: Final = "metrics.jsonl"
 EVALUATION_DIR: Final = "evaluation"
 COMPARISON_DIR: Final = "comparison"
+QUESTIONS_DIR: Final = "questions"
 
 
 class _Part(BaseModel):

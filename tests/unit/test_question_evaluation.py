@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from angiova.errors import ConfigError
-from angiova.inference.question_evaluation import PAGE_NAME, PICTURE_NAME, RESULT_NAME, evaluate_questions
+from angiova.evaluation.answered import RESULT_NAME
+from angiova.inference.question_evaluation import PAGE_NAME, PICTURE_NAME, evaluate_questions
 from angiova.model.opening import checkpoint_folder
 from angiova.training.trainer import train
 from models import quick_recipe, write_start

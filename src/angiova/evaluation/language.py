@@ -150,6 +150,23 @@ def is_right(case: AnsweredCase, name: str) -> bool:
     return said == case.truth
 
 
+def wrong_answers(cases: Sequence[AnsweredCase], of_a_kind: int) -> list[int]:
+    """Return the places of up to `of_a_kind` wrong answers of each kind, spread over those of the kind.
+
+    Facts of descriptions are left out: each has a question of its own.
+    """
+    chosen: list[int] = []
+    for kind in Kind:
+        wrong = [
+            place
+            for place, case in enumerate(cases)
+            if case.asked.kind is kind and not case.is_description and not is_right(case, MODEL)
+        ]
+        shown = min(of_a_kind, len(wrong))
+        chosen += [wrong[number * len(wrong) // shown] for number in range(shown)]
+    return chosen
+
+
 def set_f1(truth: frozenset[str], said: frozenset[str]) -> float:
     """Return the F1 of named segments: 2 TP / (2 TP + FP + FN); 1 for two empty sets."""
     total = len(truth) + len(said)

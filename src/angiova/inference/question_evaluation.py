@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -21,6 +22,7 @@ from angiova.data.questions.phrasing import DESCRIBE, Language, question_of
 from angiova.data.records import FrameRecord, Split
 from angiova.data.syntax import SEGMENT_NAMES
 from angiova.errors import ConfigError, DataError
+from angiova.evaluation.answered import FORMAT, PICTURES_DIR, RESULT_NAME
 from angiova.evaluation.language import (
     MEASURED,
     MODEL,
@@ -29,8 +31,9 @@ from angiova.evaluation.language import (
     is_right,
     results_by_kind,
     with_guesses,
+    wrong_answers,
 )
-from angiova.export.overlay import contact_sheet
+from angiova.export.overlay import ColourImage, contact_sheet
 from angiova.files import write_json, write_text
 from angiova.inference.asking.chat import open_predictor
 from angiova.inference.asking.conversation import MAX_ANSWER_TOKENS
@@ -40,8 +43,6 @@ from angiova.inference.evaluation import check_leakage
 from angiova.inference.predictor import Predictor
 from angiova.report.questions import page_of
 
-FORMAT: Final = "angiova-questions/1"
-RESULT_NAME: Final = "questions.json"
 PAGE_NAME: Final = "questions.md"
 PICTURE_NAME: Final = "wrong_answers.png"
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
@@ -57,6 +58,9 @@ ASKED_ALWAYS: Final = (
 )
 MOST_SHOWN: Final = 12
 TILE_PX: Final = 360
+# Shown in the report, and how high and wide their pictures are.
+WRONG_OF_A_KIND: Final = 2
+THUMBNAIL_PX: Final = 256
 
 
 def evaluate_questions(
@@ -87,7 +91,7 @@ def evaluate_questions(
         base: where the base of an adapter lies now; default: where it lay in training.
 
     Returns:
-        What was written to `questions.json`.
+        What was written to `questions.json`; `angiova.evaluation.answered` says what it holds.
 
     Raises:
         ConfigError: there is no such split.
@@ -116,7 +120,7 @@ def evaluate_questions(
         "leakage": None if leaks is None else leaks.model_dump(mode="json") | {"is_clean": leaks.is_clean},
         **_figures(cases),
     }
-    out.mkdir(parents=True, exist_ok=True)
+    result["wrong"] = _write_wrong(out / PICTURES_DIR, manifest, records, cases)
     write_json(out / RESULT_NAME, result)
     write_text(out / PAGE_NAME, "\n".join(page_of(result, cases)) + "\n")
     _write_failures(out / PICTURE_NAME, manifest, records, cases)
@@ -201,6 +205,34 @@ def _words(predictor: Predictor, image_HW: GreyImage, questions: Sequence[str]) 
     with predictor.computing():
         spoken = predictor.model.speak(**read, **predictor.words_end, max_new_tokens=MAX_ANSWER_TOKENS)
     return [predictor.processor.words(ids) for ids in spoken.answer_ids]
+
+
+def _write_wrong(
+    folder: Path, manifest: Manifest, records: Sequence[FrameRecord], cases: Sequence[AnsweredCase]
+) -> list[dict[str, Any]]:
+    """Write a picture of each wrong answer that the report shows, and return which they are.
+
+    Pictures of an earlier evaluation go: they would stand beside the answers of another one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("wrong-*.png"):
+        earlier.unlink()
+    by_id = {record.frame_id: record for record in records}
+    shown = []
+    for number, place in enumerate(wrong_answers(cases, WRONG_OF_A_KIND), 1):
+        name = f"wrong-{number:02d}.png"
+        write_png(folder / name, _bare_and_labelled(manifest, by_id[cases[place].frame_id]))
+        shown.append({"case": place, "file": name})
+    return shown
+
+
+def _bare_and_labelled(manifest: Manifest, record: FrameRecord) -> ColourImage:
+    """Return a frame beside itself with its labels, each at most THUMBNAIL_PX high and wide, shape (H, W, 3)."""
+    image_HW = manifest.read_image(record)
+    pair = np.concatenate([np.repeat(image_HW[:, :, None], 3, axis=2), labelled(image_HW, record)], axis=1)
+    picture = Image.fromarray(pair)
+    picture.thumbnail((2 * THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
 
 
 def _write_failures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,12 @@ from typing import Any, Final
 import polars as pl
 
 from angiova.errors import DataError
+from angiova.evaluation.answered import PICTURES_DIR, RESULT_NAME, QuestionEvaluation, WrongAnswer, read_questions
 from angiova.evaluation.comparing import COMPARISON_NAME, Comparison, read_comparison
-from angiova.evaluation.result import Evaluation
+from angiova.evaluation.result import Evaluation, Picture
 from angiova.evaluation.store import COMPARISONS_DIR, EVALUATION_NAME, FRAMES_NAME, read_evaluation, read_frames
 from angiova.files import sha256_file
-from angiova.run_record import COMPARISON_DIR, EVALUATION_DIR, METRICS_NAME, RunRecord, read_run
+from angiova.run_record import COMPARISON_DIR, EVALUATION_DIR, METRICS_NAME, QUESTIONS_DIR, RunRecord, read_run
 
 Line = Mapping[str, Any]
 
@@ -35,7 +36,9 @@ class RunFacts:
         evaluation_sha256: of evaluation.json.
         frames: frames.csv, one row a case.
         comparison: comparison.json; None when the run was not compared with others.
+        questions: questions.json; None when the model was not asked about labelled frames.
         pictures: comparison pictures as PNG files, by name.
+        wrong_answers: pictures of frames with wrong answers as PNG files, by name.
         missing: files that the run names and the folder lacks, relative to it.
     """
 
@@ -47,7 +50,9 @@ class RunFacts:
     evaluation_sha256: str | None
     frames: pl.DataFrame | None
     comparison: Comparison | None
+    questions: QuestionEvaluation | None
     pictures: dict[str, bytes]
+    wrong_answers: dict[str, bytes]
     missing: list[str]
 
     @property
@@ -62,10 +67,12 @@ def read_facts(run: Path) -> RunFacts:
     Raises:
         DataError: run.json is missing, or a file that is there is damaged.
     """
-    record, folder, compared = read_run(run), run / EVALUATION_DIR, run / COMPARISON_DIR
+    record, folder, compared, asked = read_run(run), run / EVALUATION_DIR, run / COMPARISON_DIR, run / QUESTIONS_DIR
     lines = _read_lines(run / METRICS_NAME)
     evaluation = read_evaluation(folder) if (folder / EVALUATION_NAME).exists() else None
-    pictures = {} if evaluation is None else _read_pictures(folder / COMPARISONS_DIR, evaluation)
+    pictures = _read_pictures(folder / COMPARISONS_DIR, [] if evaluation is None else evaluation.pictures)
+    questions = read_questions(asked) if (asked / RESULT_NAME).exists() else None
+    wrong = _read_pictures(asked / PICTURES_DIR, [] if questions is None else questions.wrong)
     return RunFacts(
         name=run.resolve().name,
         record=record,
@@ -75,8 +82,10 @@ def read_facts(run: Path) -> RunFacts:
         evaluation_sha256=None if evaluation is None else sha256_file(folder / EVALUATION_NAME),
         frames=read_frames(folder) if evaluation is not None and (folder / FRAMES_NAME).exists() else None,
         comparison=read_comparison(compared) if (compared / COMPARISON_NAME).exists() else None,
+        questions=questions,
         pictures=pictures,
-        missing=_missing(run, record, evaluation, pictures),
+        wrong_answers=wrong,
+        missing=_missing(run, record, evaluation, pictures) + _missing_answers(questions, wrong),
     )
 
 
@@ -102,9 +111,9 @@ def _line(text: str, path: Path, number: int) -> Line:
     return line
 
 
-def _read_pictures(folder: Path, evaluation: Evaluation) -> dict[str, bytes]:
+def _read_pictures(folder: Path, pictures: Sequence[Picture | WrongAnswer]) -> dict[str, bytes]:
     """Read the pictures that lie in `folder` itself: a name that leads elsewhere is not followed."""
-    names = [picture.file for picture in evaluation.pictures if Path(picture.file).name == picture.file]
+    names = [picture.file for picture in pictures if Path(picture.file).name == picture.file]
     return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
 
 
@@ -115,3 +124,8 @@ def _missing(run: Path, record: RunRecord, evaluation: Evaluation | None, pictur
     missing = [name for name in named if not (run / name).exists()]
     shown = [] if evaluation is None else evaluation.pictures
     return missing + [f"{EVALUATION_DIR}/{COMPARISONS_DIR}/{p.file}" for p in shown if p.file not in pictures]
+
+
+def _missing_answers(questions: QuestionEvaluation | None, wrong: Mapping[str, bytes]) -> list[str]:
+    shown = [] if questions is None else questions.wrong
+    return [f"{QUESTIONS_DIR}/{PICTURES_DIR}/{answer.file}" for answer in shown if answer.file not in wrong]

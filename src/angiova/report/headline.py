@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from angiova.data.records import Finding, Origin, Severity, Split
 from angiova.evaluation.result import Evaluation, MetricSummary
 from angiova.report import formats
+from angiova.report.answered import question_notices
 from angiova.report.audit.finding import AuditFinding
 from angiova.report.configuration import whole_model
 from angiova.report.content import Card, Notice, Source
@@ -81,6 +82,7 @@ _SAID_ELSEWHERE = frozenset({"files-missing", "not-finished", "train-test-overla
 def notices(facts: RunFacts, audited: Sequence[AuditFinding] = ()) -> Iterator[Notice]:
     """Yield everything that speaks against the figures, worst first."""
     yield from _contradictions(facts, audited)
+    yield from (notice for notice in question_notices(facts) if notice.level == "error")
     record, evaluation = facts.record, facts.evaluation
     findings = [] if evaluation is None else evaluation.findings
     for severity in Severity:

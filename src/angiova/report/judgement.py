@@ -1,7 +1,7 @@
 """Strengths, limits and what to do next, each derived by a rule from recorded figures; nothing here is always said.
 
-A rule is a function that looks at the figures and yields statements, or none; `rules_result` and `rules_training` hold
-them with the limits that they compare with.
+A rule is a function that looks at the figures and yields statements, or none; `rules_result`, `rules_answers` and
+`rules_training` hold them with the limits that they compare with.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
-from angiova.report import rules_result, rules_training
+from angiova.report import rules_answers, rules_result, rules_training
 from angiova.report.content import Block, Notice, Paragraph, Section
 from angiova.report.facts import RunFacts
 from angiova.report.statement import Role, Statement
@@ -29,6 +29,8 @@ RULES: Final[tuple[Rule, ...]] = (
     rules_result.missed,
     rules_result.names,
     rules_result.calibration,
+    rules_answers.words,
+    rules_answers.descriptions,
     rules_training.convergence,
     rules_training.clipping,
     rules_training.validation,

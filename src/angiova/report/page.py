@@ -8,6 +8,7 @@ from typing import Final
 
 from angiova.files import write_bytes, write_json, write_text
 from angiova.report import headline, judgement, results
+from angiova.report.answered import answer_section
 from angiova.report.as_json import report_json
 from angiova.report.audit.checks_run import audit_run
 from angiova.report.audit.finding import AuditFinding
@@ -77,6 +78,7 @@ def compose(facts: RunFacts, files: list[ListedFile], audited: Sequence[AuditFin
         compared_section(facts),
         picture_section(facts),
         results.distribution_section(facts),
+        answer_section(facts),
         judgement.judgement_section(facts),
         judgement.next_section(facts),
         checkpoint_section(record),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from angiova.report.content import Source
 from angiova.report.text import Text
-from angiova.report.values import EVALUATION_FILE
+from angiova.report.values import EVALUATION_FILE, QUESTIONS_FILE
 from angiova.report.wording import say
 from angiova.run_record import METRICS_NAME, RUN_NAME
 
@@ -32,6 +32,11 @@ class Statement:
 def evaluated(*fields: str) -> tuple[Source, ...]:
     """Return fields of evaluation.json as sources."""
     return tuple(Source(EVALUATION_FILE, field) for field in fields)
+
+
+def answered(*fields: str) -> tuple[Source, ...]:
+    """Return fields of questions.json as sources."""
+    return tuple(Source(QUESTIONS_FILE, field) for field in fields)
 
 
 def recorded(*fields: str) -> tuple[Source, ...]:

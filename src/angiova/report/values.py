@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from angiova.evaluation.answered import RESULT_NAME
 from angiova.evaluation.result import Interval, Spread
 from angiova.evaluation.store import EVALUATION_NAME, FRAMES_NAME
 from angiova.report import formats
 from angiova.report.content import Source, Value
 from angiova.report.text import Label
-from angiova.run_record import EVALUATION_DIR, METRICS_NAME, RUN_NAME
+from angiova.run_record import EVALUATION_DIR, METRICS_NAME, QUESTIONS_DIR, RUN_NAME
 
 EVALUATION_FILE = f"{EVALUATION_DIR}/{EVALUATION_NAME}"
+QUESTIONS_FILE = f"{QUESTIONS_DIR}/{RESULT_NAME}"
 FRAMES_FILE = f"{EVALUATION_DIR}/{FRAMES_NAME}"
 
 
@@ -26,6 +28,11 @@ def of_log(text: Label, raw: float | str | None, *columns: str) -> Value:
 def of_evaluation(text: Label, raw: float | str | None, *fields: str) -> Value:
     """Return a figure of evaluation.json."""
     return Value(text, raw, tuple(Source(EVALUATION_FILE, field) for field in fields))
+
+
+def of_questions(text: Label, raw: float | str | None, *fields: str) -> Value:
+    """Return a figure of questions.json."""
+    return Value(text, raw, tuple(Source(QUESTIONS_FILE, field) for field in fields))
 
 
 def of_cases(text: Label, raw: float | str | None, *columns: str) -> Value:

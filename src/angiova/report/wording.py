@@ -6,11 +6,12 @@ from typing import Final
 
 from angiova.report.text import Label, Text, fill
 from angiova.report.wording_advice import ADVICE_WORDS
+from angiova.report.wording_answers import ANSWER_WORDS
 from angiova.report.wording_cine import CINE_WORDS
 from angiova.report.wording_evaluation import EVALUATION_WORDS
 from angiova.report.wording_run import RUN_WORDS
 
-WORDS: Final = {**EVALUATION_WORDS, **RUN_WORDS, **ADVICE_WORDS, **CINE_WORDS}
+WORDS: Final = {**EVALUATION_WORDS, **RUN_WORDS, **ADVICE_WORDS, **ANSWER_WORDS, **CINE_WORDS}
 
 
 def say(key: str, **values: object) -> Text:

@@ -11,9 +11,9 @@ EVALUATION_WORDS: Final[dict[str, tuple[str, str]]] = {
         "运行 {run} · {preset} · 开始于 {started} · angiova {version}",
     ),
     "footer": (
-        "Research use only; not a medical device. Every figure comes from run.json, metrics.jsonl and evaluation/ of "
-        "the run folder; nothing was added by hand.",
-        "仅供科研使用，不是医疗器械。所有数字均来自运行目录中的 run.json、metrics.jsonl 和 evaluation/，"
+        "Research use only; not a medical device. Every figure comes from run.json, metrics.jsonl, evaluation/ and "
+        "questions/ of the run folder; nothing was added by hand.",
+        "仅供科研使用，不是医疗器械。所有数字均来自运行目录中的 run.json、metrics.jsonl、evaluation/ 和 questions/，"
         "没有任何手工添加。",
     ),
     # headline
