@@ -15,6 +15,7 @@ from angiova.evaluation.language import (
     rows_of,
     set_f1,
     with_guesses,
+    wrong_answers,
 )
 from angiova.morphology.anatomy import Side
 
@@ -114,3 +115,10 @@ def test_the_json_of_a_case_has_no_sets() -> None:
     found = case(0, SEGMENTS, frozenset({"6", "5"}), None).as_json()
     assert found["truth"] == ["5", "6"]
     assert found["said"] == {MODEL: None}
+
+
+def test_wrong_answers_shown_are_spread_over_their_kind() -> None:
+    cases = [case(i, TREE, Side.LEFT, Side.RIGHT if i % 2 else Side.LEFT) for i in range(8)]  # wrong: 1, 3, 5, 7
+    cases += [case(8, BRANCHES, 3.0, None), case(9, BRANCHES, 3.0, 9.0, described=True)]
+    assert wrong_answers(cases, 2) == [1, 5, 8]
+    assert wrong_answers(cases, 9) == [1, 3, 5, 7, 8]

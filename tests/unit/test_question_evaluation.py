@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from angiova.errors import ConfigError
-from angiova.evaluation.answered import RESULT_NAME
+from angiova.evaluation.answered import PICTURES_DIR, RESULT_NAME, read_questions
 from angiova.inference.question_evaluation import PAGE_NAME, PICTURE_NAME, evaluate_questions
 from angiova.model.opening import checkpoint_folder
 from angiova.training.trainer import train
@@ -68,6 +69,19 @@ def test_what_is_written_can_be_read(asked: tuple[Path, dict]) -> None:
     assert "## Wrong answers" in page
     with Image.open(start / "out" / PICTURE_NAME) as picture:
         assert picture.width > 500
+
+
+def test_wrong_answers_have_a_picture_of_their_frame(asked: tuple[Path, dict]) -> None:
+    start, _ = asked
+    found = read_questions(start / "out")
+    shown = [found.cases[wrong.case] for wrong in found.wrong]
+    assert shown
+    assert all(case.said["model"] != case.truth and not case.is_description for case in shown)
+    assert max(Counter(case.kind for case in shown).values()) == 2
+    written = {path.name for path in (start / "out" / PICTURES_DIR).iterdir()}
+    assert written == {wrong.file for wrong in found.wrong}
+    with Image.open(start / "out" / PICTURES_DIR / found.wrong[0].file) as picture:
+        assert picture.width == 2 * picture.height
 
 
 def test_the_same_questions_are_asked_again(asked: tuple[Path, dict]) -> None:

@@ -85,7 +85,7 @@ class QuestionEvaluation(_Part):
         kinds: by kind of question.
         languages: the same of the questions of each language.
         descriptions: by kind of fact.
-        wrong: some wrong answers of each kind; empty in files of versions before it.
+        wrong: some wrong answers of each kind; None in files of versions before it.
     """
 
     format: Literal["angiova-questions/1"]
@@ -99,7 +99,7 @@ class QuestionEvaluation(_Part):
     languages: dict[str, dict[str, KindScores]]
     descriptions: dict[str, FactsTold]
     cases: list[AskedCase]
-    wrong: list[WrongAnswer] = []
+    wrong: list[WrongAnswer] | None = None
 
     @field_validator("leakage", mode="before")
     @classmethod
@@ -121,7 +121,7 @@ def read_questions(folder: Path) -> QuestionEvaluation:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise DataError(f"field {field}: {first['msg']}", where=path, remedy=remedy) from None
-    for number, shown in enumerate(found.wrong):
+    for number, shown in enumerate(found.wrong or []):
         if not 0 <= shown.case < len(found.cases):
             raise DataError(f"field wrong.{number}.case: there is no case {shown.case}", where=path, remedy=remedy)
     return found

@@ -29,8 +29,8 @@ class Sa2VAConfig(PreTrainedConfig):  # type: ignore[misc]
         refiner_levels: resolutions that the refiner looks at, each half of the one before, the first half of the
             image's own.
         refiner_px: longest side, in pixels, of a frame as the refiner looks at it. Vessels are known by their width in
-            pixels, so frames whose longest side is more than a third larger or a quarter smaller are brought to this
-            one, and their masks back. None: always the frame's own resolution.
+            pixels, so frames whose longest side differs by more than a tenth are brought to this one, and their masks
+            back. None: always the frame's own resolution.
         mask_selection: `"single"` uses SAM2's single-mask token; `"best_iou"` picks among its three multi-mask
             tokens by predicted IoU, as the reference does.
         max_tiles: most tiles that the vision-language model sees of an image, the thumbnail not counted.

@@ -20,8 +20,8 @@ DETAIL_WIDTH = 16
 OBJECT_MAPS = 6
 FUSION_WIDTH = 8
 EVIDENCE_WIDTH = 32
-# Between these shares of the working size a frame is looked at as it is: zooming in training varies it as much.
-LEAST_RATIO, MOST_RATIO = 3 / 4, 4 / 3
+# Between these shares of the working size a frame is looked at as it is: zooming in training varies it more.
+LEAST_RATIO, MOST_RATIO = 0.9, 1.1
 # Shares of the image between which masks differ: log(1e-4) for nothing, log(0.1) for a large tree.
 LOG_AREA_CENTRE, LOG_AREA_SCALE, SMALLEST_AREA = -4.0, 0.5, 1e-4
 

@@ -189,8 +189,7 @@ def _chart_row(kind: str, who: str, found: KindScores) -> Row:
 def _wrong(facts: RunFacts, asked: QuestionEvaluation) -> Iterator[Block]:
     """Yield wrong answers of each kind with the frame; say so where the file does not say which to show."""
     if not asked.wrong:
-        everything = all(case.said.get(MODEL) == case.truth for case in asked.cases if not case.is_description)
-        yield Paragraph(say("answers.all_right" if everything else "answers.not_shown"), answered("cases"))
+        yield Paragraph(say("answers.not_shown" if asked.wrong is None else "answers.all_right"), answered("cases"))
         return
     yield Paragraph(say("answers.wrong"), answered("wrong"))
     for shown in asked.wrong:

@@ -72,7 +72,7 @@ def read_facts(run: Path) -> RunFacts:
     evaluation = read_evaluation(folder) if (folder / EVALUATION_NAME).exists() else None
     pictures = _read_pictures(folder / COMPARISONS_DIR, [] if evaluation is None else evaluation.pictures)
     questions = read_questions(asked) if (asked / RESULT_NAME).exists() else None
-    wrong = _read_pictures(asked / PICTURES_DIR, [] if questions is None else questions.wrong)
+    wrong = _read_pictures(asked / PICTURES_DIR, [] if questions is None else questions.wrong or [])
     return RunFacts(
         name=run.resolve().name,
         record=record,
@@ -127,5 +127,5 @@ def _missing(run: Path, record: RunRecord, evaluation: Evaluation | None, pictur
 
 
 def _missing_answers(questions: QuestionEvaluation | None, wrong: Mapping[str, bytes]) -> list[str]:
-    shown = [] if questions is None else questions.wrong
+    shown = [] if questions is None else questions.wrong or []
     return [f"{QUESTIONS_DIR}/{PICTURES_DIR}/{answer.file}" for answer in shown if answer.file not in wrong]

@@ -1,12 +1,14 @@
 """What the answers in words say: rules on words, the masks' measurements and the guess that sees nothing.
 
-Every comparison prints the figures that made it. Where patients are known, words count as better than the guess only
-if the whole interval of their mean is; without patients there is no interval, and means are compared.
+Every comparison prints the figures that made it. Words count as better than the guess only if the whole interval of
+their mean is: over patients, or where these are unknown two standard errors over frames, which is too narrow and still
+keeps a handful of lucky answers from being praised. To be called worse, a mean below the guess is enough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 from typing import Final
 
 from angiova.evaluation.answered import KindScores
@@ -76,11 +78,22 @@ def _is_worse(one: MetricSummary, other: MetricSummary, metric: str) -> bool:
 
 
 def _is_better(one: MetricSummary, other: MetricSummary, metric: str) -> bool:
-    """Say whether one is better, its worse end where it has an interval."""
-    ends = (None, None) if one.patient is None else (one.patient.low, one.patient.high)
-    worst = ends[1] if metric == "error" else ends[0]
-    value = mean_of(one) if worst is None else worst
-    return value < mean_of(other) if metric == "error" else value > mean_of(other)
+    """Say whether the whole interval of one is better; one without an interval is not."""
+    ends = _ends(one)
+    if ends is None:
+        return False
+    return ends[1] < mean_of(other) if metric == "error" else ends[0] > mean_of(other)
+
+
+def _ends(summary: MetricSummary) -> tuple[float, float] | None:
+    """Return the interval over patients, or mean ± two standard errors over frames; None for a single value."""
+    patient, frame = summary.patient, summary.frame
+    if patient is not None:
+        return None if patient.low is None or patient.high is None else (patient.low, patient.high)
+    if frame.sd is None:
+        return None
+    half = 2 * frame.sd / sqrt(frame.n)
+    return frame.mean - half, frame.mean + half
 
 
 def _state(code: str, role: Role, kind: str, found: KindScores, fields: tuple[str, ...] = ()) -> Statement:

@@ -46,9 +46,9 @@ class ModelSettings(_Section):
     refiner_px: int | None = Field(
         None,
         ge=32,
-        description="Longest side of a frame as the refiner looks at it, in training and after: those more than a "
-        "third larger or a quarter smaller are resampled. null: the checkpoint's; with random weights the longest "
-        "side of the median training frame.",
+        description="Longest side of a frame as the refiner looks at it, in training and after: those that differ by "
+        "more than a tenth are resampled. null: the checkpoint's; with random weights the longest side of the median "
+        "training frame.",
     )
 
     @model_validator(mode="after")
