@@ -64,8 +64,9 @@ class RunFrame:
     image_1HW: Tensor
 
 
-# Frames that a GPU encodes at once; their features wait for their turn.
-FRAMES_TOGETHER: Final = 8
+# Frames that a GPU encodes at once; their features wait for their turn. 16 give a third more frames a second than 8,
+# for 3 GiB with SAM2-L (benchmarks/track.md).
+FRAMES_TOGETHER: Final = 16
 
 # A frame of a run, or what the model's own encoders already said of it.
 OneFrame = RunFrame | EncodedFrames
