@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from robustness import tree_of
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from angiova.data.manifest import Manifest
 from angiova.data.prompts import question_for
@@ -52,17 +51,6 @@ class Asked:
     is_empty: bool
 
 
-def area_under_curve(scores: npt.NDArray[np.float64], is_there: npt.NDArray[np.bool_]) -> float:
-    """Return the chance that a score of what is there is above one of what is not; ties count half.
-
-    The Mann-Whitney statistic over the product of the counts (Hanley and McNeil, Radiology 143, 1982).
-    """
-    there, absent = int(is_there.sum()), int((~is_there).sum())
-    if not there or not absent:
-        return float("nan")
-    return float((rankdata(scores)[is_there].sum() - there * (there + 1) / 2) / (there * absent))
-
-
 def asked_of(record: FrameRecord, answers: dict[str, Answer]) -> list[Asked]:
     """Return what came of asking for each segment of a frame."""
     labelled = {target.segment for target in record.targets if target.segment is not None}
@@ -90,7 +78,7 @@ def summary(rows: list[Asked]) -> dict[str, float]:
     return {
         "asked": len(rows),
         "in_view": int(in_view.sum()),
-        "presence_auc": round(area_under_curve(scores, in_view), 4),
+        "presence_auc": round(float(roc_auc_score(in_view, scores)), 4),
         "empty_where_not_in_view": round(float(empty[~in_view].mean()), 4),
         "drawn_where_in_view": round(float((~empty)[in_view].mean()), 4),
     }

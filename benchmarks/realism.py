@@ -21,8 +21,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, gaussian_filter
-from scipy.stats import kurtosis, rankdata, skew
+from scipy.stats import kurtosis, skew
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -166,16 +167,10 @@ def patches(frame: Frame, rng: np.random.Generator) -> list[GreyImage]:
     return found
 
 
-def auc(is_real_N: BoolMask, score_N: Floats) -> float:
-    """Return how often a real patch scores higher than a simulated one: Mann and Whitney's U over the pairs."""
-    num_real = int(is_real_N.sum())
-    above = rankdata(score_N)[is_real_N].sum() - num_real * (num_real + 1) / 2
-    return float(above / (num_real * (len(is_real_N) - num_real)))
-
-
-def accuracy(is_real_N: BoolMask, score_N: Floats) -> float:
-    """Return the mean of the shares of real and of simulated patches that are told right, at a score of 0."""
-    return float(((score_N[is_real_N] > 0).mean() + (score_N[~is_real_N] <= 0).mean()) / 2)
+def separation(is_real_N: BoolMask, score_N: Floats) -> tuple[float, float]:
+    """Return the accuracy at a score of 0, both kinds weighing the same, and the AUC."""
+    accuracy = balanced_accuracy_score(is_real_N, score_N > 0)
+    return float(accuracy), float(roc_auc_score(is_real_N, score_N))
 
 
 def resampled(is_real_N: BoolMask, group_N: npt.NDArray[np.str_], score_N: Floats) -> Floats:
@@ -189,7 +184,7 @@ def resampled(is_real_N: BoolMask, group_N: npt.NDArray[np.str_], score_N: Float
     for _ in range(RESAMPLES):
         drawn = [kind[index] for kind in members for index in rng.integers(0, len(kind), len(kind))]
         at = np.concatenate(drawn)
-        rows.append((accuracy(is_real_N[at], score_N[at]), auc(is_real_N[at], score_N[at])))
+        rows.append(separation(is_real_N[at], score_N[at]))
     return np.array(rows)
 
 
@@ -199,10 +194,11 @@ def told_apart(features_NF: Floats, is_real_N: BoolMask, group_N: npt.NDArray[np
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     score_N = cross_val_predict(model, features_NF, is_real_N, groups=group_N, cv=folds, method="decision_function")
     error_2 = resampled(is_real_N, group_N, score_N).std(axis=0, ddof=1)
+    accuracy, auc = separation(is_real_N, score_N)
     return {
-        "accuracy": round(accuracy(is_real_N, score_N), 3),
+        "accuracy": round(accuracy, 3),
         "accuracy_standard_error": round(float(error_2[0]), 3),
-        "auc": round(auc(is_real_N, score_N), 3),
+        "auc": round(auc, 3),
         "auc_standard_error": round(float(error_2[1]), 3),
     }
 
