@@ -69,6 +69,16 @@ def test_masks_cost_the_same_each() -> None:
     assert mask_bytes(model, 2, 2, 256, torch.float32) > two
 
 
+def test_a_refiner_that_looks_at_smaller_frames_keeps_less() -> None:
+    with torch.device("meta"):
+        model = build("nano")[0]
+    native = mask_bytes(model, 1, 1, 512, torch.float32)
+    model.config.refiner_px = 256
+    assert mask_bytes(model, 1, 1, 512, torch.float32) < 0.8 * native
+    model.config.refiner_px = 512
+    assert mask_bytes(model, 1, 1, 512, torch.float32) == native
+
+
 def test_a_large_device_takes_the_recipe_as_it_is() -> None:
     fit = choose_layout(recipe_8b(), 80 * GIB)
     assert (fit.layout.micro, fit.layout.accumulation, fit.layout.gradient_checkpointing) == (16, 1, False)

@@ -233,6 +233,8 @@ def test_recipes_name_the_wrong_field(tmp_path: Path) -> None:
         load_recipe(path)
     with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         load_recipe(path, ["data.repeat=", "optimizer.lr=-1"])
+    with pytest.raises(ConfigError, match="refiner_px can be chosen"):
+        load_recipe(path, ["data.repeat=", "model={baseline: {method: unet}, refiner_px: 512}"])
     with pytest.raises(ConfigError, match="recipe not found"):
         load_recipe(tmp_path / "none.yaml")
 

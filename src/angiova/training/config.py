@@ -57,6 +57,8 @@ class ModelSettings(_Section):
             raise ValueError("give either preset, checkpoint or baseline")
         if self.chosen_sizes and self.preset != "nano":
             raise ValueError(f"{next(iter(self.chosen_sizes))} can be chosen for the preset nano only")
+        if self.refiner_px is not None and self.baseline is not None:
+            raise ValueError("refiner_px can be chosen for a model with a refiner; a baseline has none")
         return self
 
     @property

@@ -17,6 +17,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm, repeat_kv
 
 from angiova.model import losses
 from angiova.model.modeling import Sa2VAModel
+from angiova.model.refiner import resample, working_size
 from angiova.model.segmenter import FrameFeatures, decode_objects
 
 COUNTED: Final = "counted"
@@ -75,9 +76,10 @@ def _decode(model: Sa2VAModel, frames: int, masks: int, side_px: int, dtype: tor
     logits = decoded.logits_N1hw[:, 0]
     if model.refiner is not None:
         refiner = model.refiner.to(dtype)
-        detail = refiner.detail(torch.empty(frames, 1, side_px, side_px, dtype=dtype))
+        seen_px = working_size((side_px, side_px), model.config.refiner_px)
+        detail = refiner.detail(torch.empty(frames, 1, *seen_px, dtype=dtype))
         maps = torch.cat([refiner.mix([detail], [1], decoded.tokens_NC[:1]) for _ in range(masks)])
-        logits = refiner.fuse(maps, decoded.logits_N1hw)
+        logits = resample(refiner.fuse(maps, decoded.logits_N1hw), (side_px, side_px))
     else:
         logits = nn.functional.interpolate(decoded.logits_N1hw, size=(side_px, side_px), mode="bilinear")[:, 0]
     targets = torch.empty(masks, side_px, side_px, dtype=torch.bool)

@@ -82,7 +82,9 @@ def empty_model(recipe: Recipe) -> Sa2VAModel:
         ModelError: the checkpoint's configuration cannot be read.
     """
     with torch.device("meta"):
-        return starting_model(recipe)[0] if recipe.model.preset else Sa2VAModel(_config(recipe.model))
+        model = starting_model(recipe)[0] if recipe.model.preset else Sa2VAModel(_config(recipe.model))
+    model.config.refiner_px = recipe.model.refiner_px or model.config.refiner_px
+    return model
 
 
 def _plan_network(settings: BaselineSettings) -> list[PartPlan]:

@@ -175,6 +175,7 @@ def _make_dataset(recipe: Recipe, manifest: Manifest, learner: Learner) -> Examp
     """Return the samples of the run; every data set that is mixed in is passed over as often as its share needs."""
 
     def examples_of(source: Manifest, repeats: int) -> ExampleDataset:
+        """Return the samples of one data set, passed over `repeats` times."""
         return ExampleDataset(
             source,
             Split(recipe.data.train_split),
